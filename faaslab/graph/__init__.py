@@ -1,0 +1,1 @@
+"""FaaSLab: graph."""

@@ -1,0 +1,198 @@
+"""The one event vocabulary: real, virtual and simulated runs emit the same records.
+
+Times are seconds since the epoch on the clock of the store (rule: every container measures its offset when it
+starts and corrects its own readings). Tasks are indices into the DAG; the trace holds the table of ids.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Something that happened at ``at_s``; intervals end at ``at_s`` and lasted ``duration_s``."""
+
+    at_s: float
+
+
+class RunSubmitted(Event, frozen=True):
+    """The client handed the run to the store."""
+
+    run: str
+    tasks: int
+    dag_bytes: int
+    """Size of the DAG's structure and code on the wire."""
+    client: str = ""
+
+
+class RunEnded(Event, frozen=True):
+    """The run reached a terminal status: ``finished``, ``failed`` or ``cancelled``."""
+
+    status: str
+    reason: str = ""
+
+
+class InvocationRequested(Event, frozen=True):
+    """Somebody asked for a container to run ``tasks`` (the first ones; later ones are found on the way)."""
+
+    invocation: str
+    attempt: int
+    tasks: tuple[int, ...]
+    size_mib: int
+    by: str = ""
+    """Invocation that asked; empty: the client; ``retry``, ``lapse`` or ``yield`` for another attempt."""
+
+
+class ContainerStarted(Event, frozen=True):
+    """A new container is ready; ``phases_s`` splits its cold start."""
+
+    container: str
+    size_mib: int
+    phases_s: dict[str, float] = {}
+    clock_offset_s: float = 0.0
+
+
+class ContainerExited(Event, frozen=True):
+    """A container is gone; ``reason`` is ``idle``, ``evicted``, ``killed``, ``lost`` or ``closed``."""
+
+    container: str
+    reason: str
+
+
+class WorkerStarted(Event, frozen=True):
+    """A container began an invocation."""
+
+    invocation: str
+    attempt: int
+    container: str
+    size_mib: int
+    cold: bool
+    requested_s: float = 0.0
+    """When the invocation was asked for."""
+    dag_bytes: int = 0
+    """DAG and code bytes that travelled to this container for it."""
+    input_bytes: int = 0
+    """Inputs that rode along."""
+    phases_s: dict[str, float] = {}
+    """For a cold start: where the time went (``launch``, ``boot``, ``import``, ``ready``, ``emulated``)."""
+
+
+class TaskStarted(Event, frozen=True):
+    """A worker turned to a task: fetches its inputs, then executes it."""
+
+    task: int
+    invocation: str
+    container: str
+    attempt: int
+
+
+class InputFetched(Event, frozen=True):
+    """An input is in the worker's hands; ``source`` is ``local``, ``inline`` or ``store``."""
+
+    task: int
+    upstream: int
+    invocation: str
+    bytes: int
+    source: str
+    duration_s: float = 0.0
+
+
+class TaskExecuted(Event, frozen=True):
+    """User code returned."""
+
+    task: int
+    invocation: str
+    duration_s: float
+    cpu_s: float
+    input_bytes: int = 0
+    peak_rss_bytes: int = 0
+
+
+class OutputStored(Event, frozen=True):
+    """An output is visible to all workers."""
+
+    task: int
+    invocation: str
+    bytes: int
+    duration_s: float = 0.0
+
+
+class OutputKept(Event, frozen=True):
+    """An output stays in the memory of the worker that made it."""
+
+    task: int
+    invocation: str
+    bytes: int
+
+
+class TaskFailed(Event, frozen=True):
+    """User code raised, timed out or killed its process; ``will_retry`` says whether another attempt follows."""
+
+    task: int
+    invocation: str
+    container: str
+    attempt: int
+    error: str
+    will_retry: bool
+
+
+class WorkerWaited(Event, frozen=True):
+    """A worker waited (billed) for a task of its own to become ready."""
+
+    invocation: str
+    task: int
+    duration_s: float
+
+
+class TaskLogged(Event, frozen=True):
+    """What a task printed (its end, bounded)."""
+
+    task: int
+    invocation: str
+    text: str
+    dropped_bytes: int = 0
+
+
+class WorkerExited(Event, frozen=True):
+    """An invocation ended; ``reason`` is ``ended``, ``yielded``, ``retry``, ``fenced``, ``lost`` or ``cancelled``."""
+
+    invocation: str
+    attempt: int
+    container: str
+    reason: str
+
+
+AnyEvent = (
+    RunSubmitted
+    | RunEnded
+    | InvocationRequested
+    | ContainerStarted
+    | ContainerExited
+    | WorkerStarted
+    | TaskStarted
+    | InputFetched
+    | TaskExecuted
+    | OutputStored
+    | OutputKept
+    | TaskFailed
+    | WorkerWaited
+    | TaskLogged
+    | WorkerExited
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[AnyEvent])
+
+
+def encode_events(events: Iterable[AnyEvent]) -> bytes:
+    """Return a batch of events as bytes (msgpack)."""
+    return _encoder.encode(list(events))
+
+
+def decode_events(data: bytes) -> list[AnyEvent]:
+    """Return the events of a batch made by ``encode_events``.
+
+    Raises:
+        msgspec.ValidationError: The bytes are not a batch of known events.
+    """
+    return _decoder.decode(data)
