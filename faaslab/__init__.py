@@ -1,0 +1,125 @@
+"""FaaSLab: plan, run, watch and compare serverless (FaaS) DAG workflows.
+
+Public names load on first use, so that a worker, which needs few of them, starts fast.
+"""
+
+from faaslab.errors import (
+    ConfigError,
+    ConstantError,
+    CycleError,
+    FaaSLabError,
+    Fenced,
+    GraphError,
+    LauncherError,
+    LazyTaskError,
+    PayloadError,
+    PlanError,
+    RunCancelled,
+    RunError,
+    RunStalled,
+    RunTimeout,
+    StateLost,
+    StorageError,
+    StoreUnavailable,
+    TaskFailed,
+    TaskTimeout,
+    VersionMismatch,
+    WorkerLost,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # workflows
+    "task",
+    "Task",
+    "DAG",
+    # plans
+    "Plan",
+    "Assignment",
+    # runs
+    "Config",
+    "Lab",
+    "Run",
+    "compute",
+    "submit",
+    "open_run",
+    "close",
+    "Trace",
+    # stores
+    "RedisStorage",
+    "MemoryStorage",
+    # launchers
+    "InlineLauncher",
+    "ProcessLauncher",
+    "VirtualLauncher",
+    # errors
+    "FaaSLabError",
+    "GraphError",
+    "CycleError",
+    "LazyTaskError",
+    "ConstantError",
+    "PlanError",
+    "ConfigError",
+    "RunError",
+    "TaskFailed",
+    "TaskTimeout",
+    "WorkerLost",
+    "RunStalled",
+    "RunCancelled",
+    "StateLost",
+    "RunTimeout",
+    "StorageError",
+    "StoreUnavailable",
+    "Fenced",
+    "PayloadError",
+    "LauncherError",
+    "VersionMismatch",
+]
+
+TYPE_CHECKING = False  # what type checkers take for true; typing.TYPE_CHECKING would cost the import of typing
+
+if TYPE_CHECKING:
+    from faaslab.client import Lab, Run, close, compute, open_run, submit
+    from faaslab.config import Config
+    from faaslab.graph import DAG, Task, task
+    from faaslab.launchers import InlineLauncher, ProcessLauncher, VirtualLauncher
+    from faaslab.plan import Assignment, Plan
+    from faaslab.storage import MemoryStorage, RedisStorage
+    from faaslab.trace import Trace
+else:
+    _MODULE_OF = {
+        "task": "faaslab.graph",
+        "Task": "faaslab.graph",
+        "DAG": "faaslab.graph",
+        "Plan": "faaslab.plan",
+        "Assignment": "faaslab.plan",
+        "Config": "faaslab.config",
+        "Lab": "faaslab.client",
+        "Run": "faaslab.client",
+        "compute": "faaslab.client",
+        "submit": "faaslab.client",
+        "open_run": "faaslab.client",
+        "close": "faaslab.client",
+        "Trace": "faaslab.trace",
+        "RedisStorage": "faaslab.storage",
+        "MemoryStorage": "faaslab.storage",
+        "InlineLauncher": "faaslab.launchers",
+        "ProcessLauncher": "faaslab.launchers",
+        "VirtualLauncher": "faaslab.launchers",
+    }
+
+    def __getattr__(name):
+        """Load a public name from the module that defines it (PEP 562)."""
+        module = _MODULE_OF.get(name)
+        if module is None:
+            raise AttributeError(f"module 'faaslab' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(module), name)
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        """List public names before they are loaded, too."""
+        return sorted({*globals(), *__all__})
