@@ -1,1 +1,6 @@
-"""FaaSLab: planners."""
+"""Planners, one file each, and the registry of their names."""
+
+from faaslab.planners.planner import PlanContext, Planner
+from faaslab.planners.registry import PLANNERS, get_planner, plan_dag
+
+__all__ = ["PLANNERS", "PlanContext", "Planner", "get_planner", "plan_dag"]

@@ -1,0 +1,87 @@
+"""What a planner is: an object with a ``name`` and a ``plan`` method, for instance written in a notebook cell.
+
+::
+
+    class TwoWorkers:
+        name = "two_workers"
+
+        def plan(self, dag, ctx):
+            size_mib = ctx.size_for(dag, range(len(dag)))
+            assignments = [fl.Assignment(f"w{task % 2}", size_mib) for task in range(len(dag))]
+            return ctx.plan(dag, self.name, assignments)
+
+    result.compute(planner=TwoWorkers())
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from faaslab.errors import PlanError
+from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What a planner may use."""
+
+    sizes: tuple[int, ...]
+    """Allowed worker sizes in MiB, in rising order, at least one."""
+    seed: int = 0
+    optimizations: frozenset[str] = DEFAULT_OPTIMIZATIONS
+
+    def size_for(self, dag: DagView, tasks: Iterable[int]) -> int:
+        """Return the smallest allowed size, in MiB, at which all of ``tasks`` can run.
+
+        Raises:
+            PlanError: One of them asks for more memory than the largest allowed size.
+        """
+        minimum_mib, hungriest = max(((dag.options(task).memory_mib or 0, task) for task in tasks), default=(0, -1))
+        for size_mib in self.sizes:
+            if size_mib >= minimum_mib:
+                return size_mib
+        raise PlanError(
+            f"task {dag.ids[hungriest]!r} asks for memory_mib={minimum_mib}, the largest allowed size is "
+            f"{self.sizes[-1]} MiB; allow a larger one in sizes="
+        )
+
+    def plan(
+        self,
+        dag: DagView,
+        planner: str,
+        assignments: Sequence[Assignment],
+        *,
+        orders: Mapping[str, Sequence[int]] | None = None,
+        reasons: Sequence[str] = (),
+    ) -> Plan:
+        """Return the plan that makes ``assignments``, with this context's optimizations and settings.
+
+        Args:
+            dag: The DAG to plan.
+            planner: Name of the planner.
+            assignments: One for each task, by task index.
+            orders: Task order of each worker; by default the topological order of the DAG.
+            reasons: Why each task is where it is, by task index.
+        """
+        return Plan.for_dag(
+            dag,
+            planner,
+            assignments,
+            orders=orders,
+            optimizations=self.optimizations,
+            settings={"sizes_mib": list(self.sizes), "seed": self.seed},
+            reasons=reasons,
+        )
+
+
+class Planner(Protocol):
+    """Anything that turns a DAG into a plan; the same DAG and context give the same plan."""
+
+    @property
+    def name(self) -> str:
+        """Name that plans and traces carry."""
+        ...
+
+    def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
+        """Return a plan for ``dag`` within what ``ctx`` allows."""
+        ...

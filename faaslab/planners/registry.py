@@ -1,0 +1,81 @@
+"""The planners by name, and planning a DAG with one."""
+
+from collections.abc import Iterable
+
+from faaslab.errors import PlanError
+from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
+from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, check_plan
+from faaslab.planners.per_task import PerTask
+from faaslab.planners.planner import PlanContext, Planner
+from faaslab.planners.single_worker import SingleWorker
+from faaslab.planners.wukong import Wukong
+
+PLANNERS: dict[str, type[Planner]] = {
+    "per_task": PerTask,
+    "single_worker": SingleWorker,
+    "wukong": Wukong,
+}
+
+
+def get_planner(planner: str | Planner) -> Planner:
+    """Return the planner of a name, or the given object if it is one.
+
+    Raises:
+        PlanError: The name is unknown, or the object has no ``name`` and ``plan``.
+    """
+    if isinstance(planner, str):
+        if planner not in PLANNERS:
+            raise PlanError(f"unknown planner {planner!r}; known: {', '.join(PLANNERS)}")
+        return PLANNERS[planner]()
+    if isinstance(planner, type):
+        raise PlanError(f"planner is the class {planner.__name__}; pass an object, {planner.__name__}()")
+    if not isinstance(getattr(planner, "name", None), str) or not callable(getattr(planner, "plan", None)):
+        raise PlanError(
+            f"{planner!r} is no planner: it needs a text attribute `name` and a method `plan(dag, ctx)`; "
+            f"known names: {', '.join(PLANNERS)}"
+        )
+    return planner
+
+
+def plan_dag(
+    dag: DagView,
+    planner: str | Planner = "wukong",
+    *,
+    sizes: Iterable[int] | None = None,
+    optimizations: Iterable[str] | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Return the checked plan that ``planner`` makes for ``dag``.
+
+    Args:
+        dag: The DAG to plan.
+        planner: Name of a planner, or an object with ``name`` and ``plan``.
+        sizes: Allowed worker sizes in MiB; by default one vCPU (1,769 MiB) and whatever more tasks ask for.
+        optimizations: Names of optimizations beside the two that are always on; an empty list turns all off.
+        seed: For planners that draw random numbers.
+
+    Raises:
+        ConfigError: No size, or one that no worker can have.
+        PlanError: The planner or an optimization is unknown, or the plan can't be run.
+    """
+    chosen = get_planner(planner)
+    if sizes is None:
+        asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
+        sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in asked if size_mib > DEFAULT_SIZE_MIB}
+    context = PlanContext(sizes=check_sizes(sizes), seed=seed, optimizations=_optimizations(optimizations))
+    plan = chosen.plan(dag, context)
+    if not isinstance(plan, Plan):
+        raise PlanError(f"planner {chosen.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")
+    check_plan(dag, plan)
+    return plan
+
+
+def _optimizations(names: Iterable[str] | None) -> frozenset[str]:
+    if names is None:
+        return DEFAULT_OPTIMIZATIONS
+    if isinstance(names, str):
+        raise PlanError(f"optimizations is the text {names!r}, must be a list of names: [{names!r}]")
+    chosen = frozenset(names)
+    for unknown in sorted(chosen - set(OPTIMIZATIONS)):
+        raise PlanError(f"unknown optimization {unknown!r}; known: {', '.join(OPTIMIZATIONS)}")
+    return chosen | DEFAULT_OPTIMIZATIONS if chosen else chosen
