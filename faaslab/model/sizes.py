@@ -23,20 +23,16 @@ def vcpus(size_mib: int) -> float:
     return min(MAX_VCPUS, size_mib / MIB_PER_VCPU)
 
 
-def check_size(size_mib: object, what: str = "worker size") -> int:
+def check_size(size_mib: object) -> int:
     """Return ``size_mib`` if a worker can have it.
-
-    Args:
-        size_mib: Memory in MiB.
-        what: What the size is of, for the message.
 
     Raises:
         ConfigError: It is not a whole number from 128 to 10,240.
     """
     if isinstance(size_mib, bool) or not isinstance(size_mib, int):
-        raise ConfigError(f"{what} is {size_mib!r}, must be a whole number of MiB")
+        raise ConfigError(f"worker size is {size_mib!r}, must be a whole number of MiB")
     if not MIN_SIZE_MIB <= size_mib <= MAX_SIZE_MIB:
-        raise ConfigError(f"{what} is {size_mib} MiB, must be from {MIN_SIZE_MIB} to {MAX_SIZE_MIB} MiB")
+        raise ConfigError(f"worker size is {size_mib} MiB, must be from {MIN_SIZE_MIB} to {MAX_SIZE_MIB} MiB")
     return size_mib
 
 

@@ -69,9 +69,9 @@ def _check_sizes(dag: DagView, plan: Plan) -> None:
     first: dict[str, int] = {}
     for task, assignment in enumerate(plan.assignments):
         try:
-            check_size(assignment.size_mib, f"size of task {dag.ids[task]!r}")
+            check_size(assignment.size_mib)
         except ConfigError as error:
-            raise PlanError(str(error)) from None
+            raise PlanError(f"task {dag.ids[task]!r}: {error}") from None
         minimum_mib = dag.options(task).memory_mib or 0
         if assignment.size_mib < minimum_mib:
             raise PlanError(
