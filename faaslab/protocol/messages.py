@@ -1,0 +1,255 @@
+"""What client, workers, store and lab host say to each other.
+
+Tasks are indices into the DAG; bytes in ``parts``, ``inputs`` and ``output`` are opaque here (see ``wire`` and ``payload``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who writes: one attempt of one invocation of a run, in a container. Every store call of a worker carries it."""
+
+    run: str
+    invocation: str
+    attempt: int
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The message that makes a container do work.
+
+    Attributes:
+        tasks: Dynamic work: unfinished tasks to start from. Empty for a planned worker (its order is in the DAG).
+        pool: Image and size, ``image/size``.
+        requested_s: When it was asked for, on the store's clock.
+        structure: Digest of the DAG's structure.
+        parts: Structure and code by digest, as far as this container lacks them and they may ride along.
+        inputs: Small inputs of ``tasks`` that the store already has.
+    """
+
+    run: str
+    invocation: str
+    attempt: int
+    tasks: tuple[int, ...]
+    pool: str
+    requested_s: float
+    structure: str
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+    inputs: Mapping[int, bytes] = field(default_factory=dict)
+
+    def claim(self, container: str) -> Claim:
+        """Return the claim with which ``container`` serves this invocation."""
+        return Claim(self.run, self.invocation, self.attempt, container)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """To a container whose invocation waits: ``task`` has all inputs now."""
+
+    run: str
+    invocation: str
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
+class YieldRequest:
+    """To a container whose invocation waits: store what you keep and give up the slot."""
+
+    run: str
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """To an idle container: leave."""
+
+
+Message = Invocation | Ready | YieldRequest | Retire
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A task that waits for an output, as the completing worker describes it to the store.
+
+    Attributes:
+        expected: Number of distinct upstream tasks that arrive through the store, at least 1.
+        worker: Planned worker; empty: decided at run time.
+        gate: Whether it is the first task of that planned worker, so that its readiness is what invokes the worker.
+        pool: Image and size to run it on.
+    """
+
+    task: int
+    expected: int
+    worker: str
+    gate: bool
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What one finished task changes, applied as a whole by one store call.
+
+    Attributes:
+        task: The finished task; -1: none, only end or report.
+        output: Framed payload or blob reference; None: kept by the worker, nobody else needs it.
+        must_store: Store even if all successors are taken by this worker (impure tasks).
+        sink: The client asked for this output.
+        successors: Tasks that wait for it and are not certain to run in this invocation.
+        take: How many successors that become ready this invocation wants to run itself, first ones first.
+        remaining: Tasks that this invocation would still have to run if it were restarted now (dynamic work only).
+        ends: If nothing is taken, end the invocation and hand out the next one.
+        started_s: When the worker began to serialize and store the output.
+        output_bytes: Size of the output, which is not that of ``output`` where that is a reference.
+        events: Encoded batch of events; may be empty.
+    """
+
+    claim: Claim
+    task: int = -1
+    output: bytes | None = None
+    output_bytes: int = 0
+    started_s: float = 0.0
+    must_store: bool = False
+    sink: bool = False
+    successors: tuple[Successor, ...] = ()
+    take: int = 0
+    remaining: tuple[int, ...] = ()
+    ends: bool = False
+    events: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer to a completion, a failure or a suspension.
+
+    Attributes:
+        taken: Ready tasks that now belong to this invocation.
+        stored: Whether the output was written by this or an earlier call.
+        inputs: Small stored inputs of the taken tasks.
+        ended: The invocation is over for this container.
+        next: The next invocation for this container, if one was waiting.
+        will_retry: After a failure: another attempt follows.
+        attempt: After a failure: how often the task has failed.
+    """
+
+    taken: tuple[int, ...] = ()
+    stored: bool = False
+    inputs: Mapping[int, bytes] = field(default_factory=dict)
+    ended: bool = False
+    next: Invocation | None = None
+    will_retry: bool = False
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that failed.
+
+    Attributes:
+        error: Encoded report for the client.
+        retries: How many further attempts the task may have.
+        outputs: Kept outputs that the next attempt needs, to be stored first.
+        remaining: Tasks to restart from; None: as last recorded (the worker died).
+        backoff_s: First pause, doubled with every failure up to ``backoff_cap_s``.
+    """
+
+    claim: Claim
+    task: int
+    error: bytes
+    retries: int
+    outputs: Mapping[int, bytes] = field(default_factory=dict)
+    remaining: tuple[int, ...] | None = None
+    backoff_s: float = 0.0
+    backoff_cap_s: float = 0.0
+    events: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """A waiting worker that gives up its slot until ``gate`` is ready; ``outputs`` are what it kept for others."""
+
+    claim: Claim
+    gate: int
+    outputs: Mapping[int, bytes] = field(default_factory=dict)
+    events: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One first invocation of a run: a planned worker (no tasks) or dynamic root tasks."""
+
+    invocation: str
+    pool: str
+    tasks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """A run as the client hands it to the store.
+
+    Attributes:
+        structure: Digest of the structure, a key of ``parts``.
+        parts: Structure, code and large constants by digest.
+        ride: Digests of the parts that ride inside invocations; the others are fetched once per container.
+        sinks: Tasks whose outputs the client asked for.
+    """
+
+    run: str
+    client: str
+    structure: str
+    parts: Mapping[str, bytes]
+    ride: tuple[str, ...]
+    sinks: tuple[int, ...]
+    starts: tuple[Start, ...]
+    inline_input_bytes: int
+    max_lapses: int
+    events: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """State of a run: ``running``, ``finished``, ``failed`` or ``cancelled``; ``error`` is the encoded report."""
+
+    status: str
+    reason: str = ""
+    error: bytes = b""
+    live: int = 0
+    """Invocations that are pending, assigned or due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a heartbeat brings back: ``known`` False: the store has forgotten this container, leave; ``stop``: kill the work."""
+
+    known: bool
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the gateway needs to know.
+
+    Attributes:
+        pending: Invocations that wait for a container, by pool.
+        idle: Idle containers by pool.
+        containers: Registered containers, by id, with their pool.
+        waiting: Containers whose invocation waits for an input, longest first.
+    """
+
+    pending: Mapping[str, int]
+    idle: Mapping[str, int]
+    containers: Mapping[str, str]
+    waiting: tuple[str, ...]
+    assigned: int = 0
+
+
+def pool_of(image: str, size_mib: int) -> str:
+    """Return the pool of containers that can serve invocations of this image and size."""
+    return f"{image}/{size_mib}"
+
+
+def size_of_pool(pool: str) -> int:
+    """Return the size in MiB that a pool's name ends with."""
+    return int(pool.rsplit("/", 1)[1])

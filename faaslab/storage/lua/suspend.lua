@@ -1,0 +1,19 @@
+-- Give up the slot until the gate is ready. ARGV: run, invocation, attempt, container, gate, events, number of
+-- outputs, task, bytes ... Answers {'ok', next...}.
+local run, inv, attempt, c, gate = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local refused = fenced(run, inv, attempt, c)
+if refused then return refused end
+
+store_kept(run, 7)
+end_attempt(run, inv, attempt, c, 'yielded')
+redis.call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
+if redis.call('HEXISTS', R(run, 'own'), gate) == 1 then
+  activate(run, inv, 'yield')
+else
+  set(run, inv, 's', 'dormant', 'g', gate)
+end
+settle(run)
+publish(run, ARGV[6])
+local reply = {'ok'}
+for _, field in ipairs(next_of(c)) do reply[#reply + 1] = field end
+return reply

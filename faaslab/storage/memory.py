@@ -1,0 +1,653 @@
+"""A store in this process: the model of what the Redis scripts do, and the store of inline and virtual runs."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from faaslab.errors import Fenced, StorageError
+from faaslab.protocol.clock import Clock, WallClock
+from faaslab.protocol.messages import (
+    Claim,
+    Completion,
+    Demand,
+    Failure,
+    Invocation,
+    Message,
+    Orders,
+    Ready,
+    Reply,
+    Retire,
+    RunSpec,
+    RunStatus,
+    Successor,
+    Suspension,
+    YieldRequest,
+)
+from faaslab.protocol.storage import Storage
+from faaslab.trace.events import (
+    AnyEvent,
+    ContainerExited,
+    InvocationRequested,
+    OutputStored,
+    RunEnded,
+    WorkerExited,
+    encode_events,
+)
+
+
+@dataclass(slots=True)
+class _Invocation:
+    """Mutable state of one invocation; ``state`` is pending, assigned, due, dormant or ended."""
+
+    pool: str
+    tasks: tuple[int, ...] = ()
+    inputs_of: tuple[int, ...] = ()
+    state: str = "dormant"
+    attempt: int = 1
+    container: str = ""
+    gate: int = -1
+    waits_for: int = -1
+    requested_s: float = 0.0
+    lapses: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """Mutable state of one run."""
+
+    spec: RunSpec
+    status: str = "running"
+    reason: str = ""
+    error: bytes = b""
+    sinks_left: int = 0
+    live: int = 0
+    ended_s: float = 0.0
+    outputs: dict[int, bytes] = field(default_factory=dict)
+    owner: dict[int, str] = field(default_factory=dict)
+    arrived: dict[int, set[int]] = field(default_factory=dict)
+    invocations: dict[str, _Invocation] = field(default_factory=dict)
+    tries: dict[int, int] = field(default_factory=dict)
+    begun: dict[int, int] = field(default_factory=dict)
+    blobs: dict[str, list[bytes]] = field(default_factory=dict)
+    events: list[bytes] = field(default_factory=list)
+    fresh: list[AnyEvent] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Container:
+    """Mutable state of one container."""
+
+    pool: str
+    expires_s: float
+    assigned: tuple[str, str, int] | None = None
+    inbox: list[Message] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+
+
+class MemoryStorage(Storage):
+    """Everything in dictionaries behind one lock; blocking calls wait on a condition."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or WallClock()
+        self._changed = threading.Condition()
+        self._runs: dict[str, _Run] = {}
+        self._containers: dict[str, _Container] = {}
+        self._clients: dict[str, float] = {}
+        self._idle: dict[str, list[str]] = {}
+        self._pending: dict[str, deque[tuple[str, str, int]]] = {}
+        self._due: list[tuple[float, str, str, int]] = []
+        self._waiting: dict[str, float] = {}
+        self._demand = 0
+
+    # -- runs -----------------------------------------------------------------------------------------------------
+
+    def create_run(self, spec: RunSpec) -> None:
+        """See ``Storage``."""
+        with self._changed:
+            if spec.run in self._runs:
+                raise StorageError(f"run {spec.run!r} exists already; run ids must be unique")
+            run = self._runs[spec.run] = _Run(spec, sinks_left=len(spec.sinks))
+            for start in spec.starts:
+                run.invocations[start.invocation] = _Invocation(start.pool, start.tasks)
+                for task in start.tasks:
+                    run.owner[task] = start.invocation
+                self._activate(run, start.invocation, by="")
+            self._publish(run, spec.events)
+            self._changed.notify_all()
+
+    def run_status(self, run: str) -> RunStatus | None:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._runs.get(run)
+            return None if state is None else RunStatus(state.status, state.reason, state.error, state.live)
+
+    def read_events(self, run: str, cursor: str, wait_s: float) -> tuple[str, list[bytes]]:
+        """See ``Storage``."""
+        with self._changed:
+
+            def unread() -> bool:
+                state = self._runs.get(run)
+                return state is None or len(state.events) > int(cursor)
+
+            self._changed.wait_for(unread, wait_s)
+            state = self._runs.get(run)
+            if state is None:
+                return cursor, []
+            return str(len(state.events)), state.events[int(cursor) :]
+
+    def fetch(self, run: str, tasks: Sequence[int]) -> dict[int, bytes]:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._runs.get(run)
+            return {} if state is None else {task: state.outputs[task] for task in tasks if task in state.outputs}
+
+    def cancel_run(self, run: str, status: str, reason: str, error: bytes = b"") -> bool:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._runs.get(run)
+            if state is None or state.status != "running":
+                return False
+            self._end_run(state, status, reason, error)
+            self._publish(state)
+            self._changed.notify_all()
+            return True
+
+    def delete_run(self, run: str) -> None:
+        """See ``Storage``."""
+        with self._changed:
+            self._runs.pop(run, None)
+            for pool, queue in self._pending.items():
+                self._pending[pool] = deque(entry for entry in queue if entry[0] != run)
+            self._due = [entry for entry in self._due if entry[1] != run]
+            self._changed.notify_all()
+
+    def renew_client(self, client: str, lease_s: float) -> None:
+        """See ``Storage``."""
+        with self._changed:
+            self._clients[client] = self._clock.now_s() + lease_s
+
+    def remove_client(self, client: str) -> None:
+        """See ``Storage``."""
+        with self._changed:
+            self._clients.pop(client, None)
+
+    # -- containers -----------------------------------------------------------------------------------------------
+
+    def register(self, container: str, pool: str, lease_s: float) -> None:
+        """See ``Storage``."""
+        with self._changed:
+            self._containers[container] = _Container(pool, self._clock.now_s() + lease_s)
+
+    def renew(self, container: str, lease_s: float) -> Orders:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._containers.get(container)
+            if state is None:
+                return Orders(known=False, stop=True)
+            state.expires_s = self._clock.now_s() + lease_s
+            return Orders(known=True, stop=state.assigned is not None and not self._wanted(state.assigned))
+
+    def next(self, container: str) -> Invocation | None:
+        """See ``Storage``."""
+        with self._changed:
+            return self._next(container)
+
+    def listen(self, container: str, cursor: str, wait_s: float) -> tuple[str, Message | None]:
+        """See ``Storage``."""
+        with self._changed:
+
+            def ready() -> bool:
+                state = self._containers.get(container)
+                return state is None or len(state.inbox) > int(cursor)
+
+            self._changed.wait_for(ready, wait_s)
+            state = self._containers.get(container)
+            if state is None or len(state.inbox) <= int(cursor):
+                return cursor, None
+            return str(int(cursor) + 1), state.inbox[int(cursor)]
+
+    def leave(self, container: str) -> bool:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._containers.get(container)
+            if state is not None and state.assigned is not None and self._wanted(state.assigned):
+                return False
+            self._forget(container)
+            return True
+
+    def remove(self, container: str, reason: str) -> None:
+        """See ``Storage``."""
+        with self._changed:
+            self._lapse(container, reason)
+            self._changed.notify_all()
+
+    # -- a worker's calls -----------------------------------------------------------------------------------------
+
+    def complete(self, completion: Completion) -> Reply:
+        """See ``Storage``."""
+        with self._changed:
+            run, invocation = self._check(completion.claim)
+            ready: list[Successor] = []
+            taken: list[int] = []
+            for successor in completion.successors:
+                owner = run.owner.get(successor.task)
+                if owner == completion.claim.invocation and successor.task in invocation.tasks:
+                    taken.append(successor.task)  # this very call was applied before and its answer got lost
+                elif owner is None and self._arrive(run, successor, completion.task):
+                    ready.append(successor)
+            inputs_of: dict[int, tuple[int, ...]] = {}
+            mine: list[Successor] = []
+            for successor in ready:
+                dynamic = not successor.worker
+                if dynamic and successor.pool == invocation.pool and len(taken) < completion.take:
+                    taken.append(successor.task)
+                    mine.append(successor)
+                inputs_of[successor.task] = tuple(sorted(run.arrived.pop(successor.task)))
+            stored = completion.task in run.outputs
+            others = len(completion.successors) - len(taken)
+            if completion.output is not None and (completion.must_store or completion.sink or others):
+                self._store(run, completion)
+                stored = True
+            for successor in mine:
+                run.owner[successor.task] = completion.claim.invocation
+            for successor in ready:
+                if successor not in mine:
+                    self._ready(run, successor, inputs_of[successor.task], completion.claim.invocation)
+            invocation.tasks = (*completion.remaining, *taken)
+            invocation.inputs_of = ()
+            wanted = [u for task in taken for u in inputs_of.get(task, ()) if u != completion.task]
+            reply = Reply(tuple(taken), stored, self._small(run, wanted))
+            if completion.ends and not taken:
+                self._end(run, completion.claim, "ended")
+                self._settle(run)
+                self._publish(run, completion.events)
+                reply = Reply((), stored, {}, ended=True, next=self._next(completion.claim.container))
+            else:
+                self._settle(run)
+                self._publish(run, completion.events)
+            self._changed.notify_all()
+            return reply
+
+    def fail(self, failure: Failure) -> Reply:
+        """See ``Storage``."""
+        with self._changed:
+            run, invocation = self._check(failure.claim)
+            for task, output in failure.outputs.items():
+                run.outputs.setdefault(task, output)
+            if failure.remaining is not None:
+                invocation.tasks = failure.remaining
+            invocation.inputs_of = ()
+            tries = run.tries[failure.task] = run.tries.get(failure.task, 0) + 1
+            will_retry = tries <= failure.retries
+            if will_retry:
+                self._end(run, failure.claim, "retry")
+                pause_s = min(failure.backoff_cap_s, failure.backoff_s * 2.0 ** (tries - 1))
+                invocation.state = "due"
+                invocation.attempt += 1
+                run.live += 1
+                self._due.append((self._clock.now_s() + pause_s, run.spec.run, failure.claim.invocation, invocation.attempt))
+            else:
+                self._end_run(run, "failed", "task failed", failure.error)
+                self._end(run, failure.claim, "failed")
+            self._publish(run, failure.events)
+            following = self._next(failure.claim.container)
+            self._changed.notify_all()
+            return Reply(ended=True, next=following, will_retry=will_retry, attempt=tries)
+
+    def suspend(self, suspension: Suspension) -> Reply:
+        """See ``Storage``."""
+        with self._changed:
+            run, invocation = self._check(suspension.claim)
+            for task, output in suspension.outputs.items():
+                run.outputs.setdefault(task, output)
+            self._end(run, suspension.claim, "yielded")
+            invocation.attempt += 1
+            invocation.gate = suspension.gate
+            if suspension.gate in run.owner:
+                self._activate(run, suspension.claim.invocation, by="yield")
+            else:
+                invocation.state = "dormant"
+            self._settle(run)
+            self._publish(run, suspension.events)
+            following = self._next(suspension.claim.container)
+            self._changed.notify_all()
+            return Reply(ended=True, next=following)
+
+    def wait_ready(self, claim: Claim, task: int, upstreams: Sequence[int]) -> tuple[bool, dict[int, bytes]]:
+        """See ``Storage``."""
+        with self._changed:
+            run, invocation = self._check(claim)
+            if task in run.owner:
+                invocation.waits_for = -1
+                self._waiting.pop(claim.container, None)
+                return True, self._small(run, upstreams)
+            invocation.waits_for = task
+            self._waiting.setdefault(claim.container, self._clock.now_s())
+            return False, {}
+
+    def begin(self, claim: Claim, task: int) -> bool:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            return run.begun.setdefault(task, claim.attempt) == claim.attempt
+
+    def stored(self, claim: Claim) -> frozenset[int]:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            return frozenset(run.outputs)
+
+    def parts(self, run: str, container: str, digests: Sequence[str]) -> dict[str, bytes]:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._runs.get(run)
+            if state is None:
+                return {}
+            found = {digest: state.spec.parts[digest] for digest in digests if digest in state.spec.parts}
+            if container in self._containers:
+                self._containers[container].known.update(found)
+            return found
+
+    def put_blob(self, run: str, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """See ``Storage``."""
+        data = [bytes(chunk) for chunk in chunks]
+        with self._changed:
+            if run in self._runs:
+                self._runs[run].blobs[key] = data
+
+    def get_blob(self, run: str, key: str, chunks: int) -> list[bytes]:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._runs.get(run)
+            data = [] if state is None else state.blobs.get(key, [])
+        if len(data) != chunks:
+            raise StorageError(f"blob {key!r} of run {run} has {len(data)} of {chunks} chunks")
+        return data
+
+    # -- lab host -------------------------------------------------------------------------------------------------
+
+    def sweep(self, grace_s: float) -> tuple[str, ...]:
+        """See ``Storage``."""
+        with self._changed:
+            now_s = self._clock.now_s()
+            due, self._due = [e for e in self._due if e[0] <= now_s], [e for e in self._due if e[0] > now_s]
+            for _, run_id, name, attempt in sorted(due):
+                run = self._runs.get(run_id)
+                if run is not None and run.status == "running":
+                    invocation = run.invocations[name]
+                    if invocation.state == "due" and invocation.attempt == attempt:
+                        run.live -= 1
+                        self._activate(run, name, by="retry")
+                        self._publish(run)
+            gone = tuple(name for name, state in self._containers.items() if state.expires_s <= now_s)
+            for container in gone:
+                self._lapse(container, "lost")
+            for client in [name for name, expires_s in self._clients.items() if expires_s + grace_s <= now_s]:
+                del self._clients[client]
+            for run_id, run in list(self._runs.items()):
+                if run.spec.client in self._clients:
+                    run.ended_s = 0.0
+                elif run.status == "running":
+                    self._end_run(run, "cancelled", "its client is gone")
+                    self._publish(run)
+                elif run.ended_s == 0.0:
+                    run.ended_s = now_s  # the client may come back and read it within the grace time
+                elif run.ended_s + grace_s <= now_s:
+                    self.delete_run(run_id)
+            self._changed.notify_all()
+            return gone
+
+    def demand(self) -> Demand:
+        """See ``Storage``."""
+        with self._changed:
+            return Demand(
+                pending={pool: len(queue) for pool, queue in self._pending.items() if queue},
+                idle={pool: len(names) for pool, names in self._idle.items() if names},
+                containers={name: state.pool for name, state in self._containers.items()},
+                waiting=tuple(sorted(self._waiting, key=lambda name: (self._waiting[name], name))),
+                assigned=sum(state.assigned is not None for state in self._containers.values()),
+            )
+
+    def wait_demand(self, cursor: str, wait_s: float) -> str:
+        """See ``Storage``."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._demand > int(cursor), wait_s)
+            return str(self._demand)
+
+    def retire_idle(self, pool: str) -> str | None:
+        """See ``Storage``."""
+        with self._changed:
+            names = self._idle.get(pool)
+            if not names:
+                return None
+            container = names.pop(0)
+            self._containers[container].inbox.append(Retire())
+            self._changed.notify_all()
+            return container
+
+    def ask_yield(self, container: str) -> bool:
+        """See ``Storage``."""
+        with self._changed:
+            state = self._containers.get(container)
+            if self._waiting.pop(container, None) is None or state is None or state.assigned is None:
+                return False
+            state.inbox.append(YieldRequest(state.assigned[0], state.assigned[1]))
+            self._changed.notify_all()
+            return True
+
+    def clients(self) -> Mapping[str, float]:
+        """See ``Storage``."""
+        with self._changed:
+            now_s = self._clock.now_s()
+            return {name: expires_s - now_s for name, expires_s in self._clients.items()}
+
+    def now_s(self) -> float:
+        """See ``Storage``."""
+        return self._clock.now_s()
+
+    def leftovers(self) -> list[str]:
+        """See ``Storage``."""
+        with self._changed:
+            pending = [f"pending:{entry[0]}" for queue in self._pending.values() for entry in queue]
+            return [f"run:{name}" for name in self._runs] + pending + [f"due:{entry[1]}" for entry in self._due]
+
+    # -- what the calls are made of (the caller holds the lock) ---------------------------------------------------
+
+    def _wanted(self, assigned: tuple[str, str, int]) -> bool:
+        """Whether that attempt of that invocation is still what the run wants done."""
+        run = self._runs.get(assigned[0])
+        if run is None or run.status != "running":
+            return False
+        invocation = run.invocations[assigned[1]]
+        return invocation.state == "assigned" and invocation.attempt == assigned[2]
+
+    def _check(self, claim: Claim) -> tuple[_Run, _Invocation]:
+        """Return run and invocation if the claim holds, or raise ``Fenced``."""
+        run = self._runs.get(claim.run)
+        if run is None:
+            raise Fenced(f"run {claim.run} is not known to the store")
+        if run.status != "running":
+            raise Fenced(f"run {claim.run} is {run.status}")
+        invocation = run.invocations.get(claim.invocation)
+        if (
+            invocation is None
+            or invocation.state != "assigned"
+            or (invocation.attempt, invocation.container) != (claim.attempt, claim.container)
+        ):
+            raise Fenced(f"{claim.container} no longer owns attempt {claim.attempt} of {claim.invocation}")
+        return run, invocation
+
+    def _arrive(self, run: _Run, successor: Successor, upstream: int) -> bool:
+        arrived = run.arrived.setdefault(successor.task, set())
+        arrived.add(upstream)
+        return len(arrived) >= successor.expected
+
+    def _store(self, run: _Run, completion: Completion) -> None:
+        """Write an output unless an earlier attempt has (first writer wins)."""
+        if completion.output is None or completion.task in run.outputs:
+            return
+        run.outputs[completion.task] = completion.output
+        now_s = self._clock.now_s()
+        size = completion.output_bytes
+        took_s = max(0.0, now_s - completion.started_s)
+        run.fresh.append(OutputStored(now_s, completion.task, completion.claim.invocation, size, took_s))
+        if completion.sink:
+            run.sinks_left -= 1
+
+    def _ready(self, run: _Run, successor: Successor, inputs_of: tuple[int, ...], by: str) -> None:
+        """Give a task that has all its inputs to its planned worker, or to an invocation of its own."""
+        name = successor.worker or f"~{successor.task}"
+        run.owner[successor.task] = name
+        invocation = run.invocations.get(name)
+        if invocation is None:
+            if successor.worker and not successor.gate:
+                return  # its worker will find it ready when it gets there
+            tasks = () if successor.worker else (successor.task,)
+            run.invocations[name] = _Invocation(successor.pool, tasks, () if successor.worker else inputs_of)
+            self._activate(run, name, by)
+        elif invocation.state == "dormant" and invocation.gate == successor.task:
+            self._activate(run, name, by)
+        elif invocation.state == "assigned" and invocation.waits_for == successor.task:
+            self._containers[invocation.container].inbox.append(Ready(run.spec.run, name, successor.task))
+
+    def _activate(self, run: _Run, name: str, by: str) -> None:
+        """Hand an invocation to an idle container of its pool, or queue it."""
+        invocation = run.invocations[name]
+        now_s = self._clock.now_s()
+        invocation.requested_s = now_s
+        invocation.gate = invocation.waits_for = -1
+        run.live += 1
+        run.fresh.append(
+            InvocationRequested(now_s, name, invocation.attempt, invocation.tasks, int(invocation.pool.rsplit("/", 1)[1]), by)
+        )
+        idle = self._idle.get(invocation.pool)
+        if idle:
+            container = idle.pop()
+            self._containers[container].inbox.append(self._assign(container, run, name))
+        else:
+            invocation.state = "pending"
+            self._pending.setdefault(invocation.pool, deque()).append((run.spec.run, name, invocation.attempt))
+            self._demand += 1
+
+    def _assign(self, container: str, run: _Run, name: str) -> Invocation:
+        invocation = run.invocations[name]
+        invocation.state = "assigned"
+        invocation.container = container
+        self._containers[container].assigned = (run.spec.run, name, invocation.attempt)
+        return self._message(container, run, name)
+
+    def _message(self, container: str, run: _Run, name: str) -> Invocation:
+        invocation = run.invocations[name]
+        known = self._containers[container].known
+        parts = {digest: run.spec.parts[digest] for digest in run.spec.ride if digest not in known}
+        known.update(parts)
+        return Invocation(
+            run.spec.run,
+            name,
+            invocation.attempt,
+            invocation.tasks,
+            invocation.pool,
+            invocation.requested_s,
+            run.spec.structure,
+            parts,
+            self._small(run, invocation.inputs_of),
+        )
+
+    def _small(self, run: _Run, tasks: Iterable[int]) -> dict[int, bytes]:
+        """Return stored outputs in order while they fit into the limit for inputs that ride along."""
+        room = run.spec.inline_input_bytes
+        found: dict[int, bytes] = {}
+        for task in tasks:
+            output = run.outputs.get(task)
+            if output is not None and len(output) <= room:
+                found[task] = output
+                room -= len(output)
+        return found
+
+    def _next(self, container: str) -> Invocation | None:
+        state = self._containers.get(container)
+        if state is None:
+            raise Fenced(f"container {container} is not known to the store")
+        if state.assigned is not None:
+            if self._wanted(state.assigned):
+                # Parts may have got lost with the answer that carried them.
+                state.known.clear()
+                return self._message(container, self._runs[state.assigned[0]], state.assigned[1])
+            state.assigned = None
+        self._waiting.pop(container, None)
+        queue = self._pending.get(state.pool, deque())
+        while queue:
+            run_id, name, attempt = queue.popleft()
+            run = self._runs.get(run_id)
+            if run is not None and run.status == "running":
+                invocation = run.invocations[name]
+                if invocation.state == "pending" and invocation.attempt == attempt:
+                    return self._assign(container, run, name)
+        idle = self._idle.setdefault(state.pool, [])
+        if container not in idle:
+            idle.append(container)
+        return None
+
+    def _end(self, run: _Run, claim: Claim, reason: str) -> None:
+        """End an attempt; what comes after it is the caller's business."""
+        invocation = run.invocations[claim.invocation]
+        invocation.state = "ended"
+        invocation.container = ""
+        invocation.waits_for = -1
+        run.live -= 1
+        self._containers[claim.container].assigned = None
+        self._waiting.pop(claim.container, None)
+        run.fresh.append(WorkerExited(self._clock.now_s(), claim.invocation, claim.attempt, claim.container, reason))
+
+    def _settle(self, run: _Run) -> None:
+        """End the run when it has all it was asked for, or when nothing can bring it there any more."""
+        if run.status != "running":
+            return
+        if run.sinks_left == 0:
+            self._end_run(run, "finished", "")
+        elif run.live == 0:
+            self._end_run(run, "failed", "stalled")
+
+    def _end_run(self, run: _Run, status: str, reason: str, error: bytes = b"") -> None:
+        run.status, run.reason, run.error = status, reason, error
+        run.fresh.append(RunEnded(self._clock.now_s(), status, reason))
+
+    def _lapse(self, container: str, reason: str) -> None:
+        """Forget a dead container and dispatch its invocation again, until that has died too often."""
+        state = self._containers.get(container)
+        if state is None:
+            return
+        assigned = state.assigned if state.assigned is not None and self._wanted(state.assigned) else None
+        self._forget(container)
+        if assigned is None:
+            return
+        run = self._runs[assigned[0]]
+        invocation = run.invocations[assigned[1]]
+        now_s = self._clock.now_s()
+        run.fresh.append(ContainerExited(now_s, container, reason))
+        run.fresh.append(WorkerExited(now_s, assigned[1], assigned[2], container, reason))
+        run.live -= 1
+        invocation.lapses += 1
+        invocation.attempt += 1
+        invocation.container = ""
+        if invocation.lapses > run.spec.max_lapses:
+            invocation.state = "ended"
+            self._end_run(run, "failed", f"lost|{assigned[1]}|{container}|{invocation.lapses}")
+        else:
+            invocation.inputs_of = ()
+            self._activate(run, assigned[1], by="lapse")
+        self._publish(run)
+
+    def _forget(self, container: str) -> None:
+        state = self._containers.pop(container, None)
+        self._waiting.pop(container, None)
+        if state is not None and container in self._idle.get(state.pool, []):
+            self._idle[state.pool].remove(container)
+
+    def _publish(self, run: _Run, events: bytes = b"") -> None:
+        if events:
+            run.events.append(events)
+        if run.fresh:
+            run.events.append(encode_events(run.fresh))
+            run.fresh = []
