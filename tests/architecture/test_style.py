@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAX_MODULE_LINES = 600
-"""Modules have mostly 80 to 400 lines; above this one, it is two modules."""
+MAX_MODULE_LINES = 800
+"""Modules have mostly 80 to 400 lines; one of more than this is two modules."""
 
 CODE_FOLDERS = ("faaslab", "experiments", "tests")
 MODULES = sorted(path for folder in CODE_FOLDERS for path in (ROOT / folder).rglob("*.py"))

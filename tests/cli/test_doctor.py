@@ -1,8 +1,10 @@
 """``faaslab doctor`` finds what is missing and says how to get it."""
 
+import gc
 import json
 import sys
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,15 @@ from faaslab.errors import ConfigError, StoreUnavailable
 DiskUsage = namedtuple("DiskUsage", "total used free")
 
 
+# The Docker SDK leaves its socket open when it can't connect.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
 @pytest.fixture(autouse=True)
-def no_configured_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_configured_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("FAASLAB_REDIS_URL", raising=False)
+    yield
+    gc.collect()  # so that the warning above belongs to the test that caused it
 
 
 def test_version() -> None:
