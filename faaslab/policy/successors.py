@@ -1,0 +1,92 @@
+"""What a finished task means for its successors: which run here at once, which the store has to hear of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Wiring(Protocol):
+    """What the decision reads of a DAG and its plan."""
+
+    def upstreams(self, task: int, /) -> Sequence[int]:
+        """Return the distinct tasks whose outputs ``task`` takes."""
+        ...
+
+    def successors(self, task: int, /) -> Sequence[int]:
+        """Return the distinct tasks that take the output of ``task``."""
+        ...
+
+    def assigned_to(self, task: int, /) -> str | None:
+        """Return the planned worker, None: decided at run time."""
+        ...
+
+    def order(self, worker: str, /) -> Sequence[int]:
+        """Return the planned worker's tasks in their order."""
+        ...
+
+    def size_mib(self, task: int, /) -> int:
+        """Return the size to run it with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A successor that the store has to hear of; see ``protocol.messages.Successor``."""
+
+    task: int
+    expected: int
+    worker: str
+    gate: bool
+    size_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where a finished task leads.
+
+    Attributes:
+        here: Successors that this worker runs next without asking anybody.
+        waiting: All other successors that other workers, or nobody yet, will run.
+        take: How many of ``waiting`` this worker wants if they turn out to be ready.
+    """
+
+    here: tuple[int, ...]
+    waiting: tuple[Waiting, ...]
+    take: int
+
+
+def onward(dag: Wiring, task: int, worker: str | None, size_mib: int, *, visible: bool) -> Onward:
+    """Decide where a finished task leads.
+
+    A planned worker goes on with its own list. Otherwise this is WUKONG's rule (SoCC'20, section 3): become one ready
+    successor, invoke the rest; a sole successor without other inputs needs no announcement at all.
+
+    Args:
+        worker: The planned worker that ran it; None: decided at run time.
+        size_mib: Size of the container that ran it.
+        visible: The output has to be stored whoever needs it (a sink, an impure task, or ``skip_storage`` is off).
+    """
+    successors = dag.successors(task)
+    if worker is not None:
+        waiting = tuple(_waiting(dag, s) for s in successors if dag.assigned_to(s) != worker)
+        return Onward((), waiting, 0)
+    if len(successors) == 1 and not visible:
+        only = successors[0]
+        if dag.assigned_to(only) is None and dag.size_mib(only) == size_mib and len(dag.upstreams(only)) == 1:
+            return Onward((only,), (), 0)
+    return Onward((), tuple(_waiting(dag, s) for s in successors), 1)
+
+
+def _waiting(dag: Wiring, task: int) -> Waiting:
+    worker = dag.assigned_to(task)
+    gate = worker is not None and dag.order(worker)[0] == task
+    return Waiting(task, arrivals(dag, task), worker or "", gate, dag.size_mib(task))
+
+
+def arrivals(dag: Wiring, task: int) -> int:
+    """Return how many inputs of a task come through the store: all but those its planned worker makes itself."""
+    worker = dag.assigned_to(task)
+    upstreams = dag.upstreams(task)
+    if worker is None:
+        return len(upstreams)
+    return sum(dag.assigned_to(upstream) != worker for upstream in upstreams)

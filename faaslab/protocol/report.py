@@ -1,0 +1,35 @@
+"""What a worker tells the client of a task that failed."""
+
+import msgspec
+
+
+class ErrorReport(msgspec.Struct, frozen=True):
+    """A failed task, as it travels: text for people, the exception itself where it can be pickled.
+
+    Attributes:
+        kind: ``raised``, ``serialization``, ``load`` (its code or arguments), ``timeout``, ``exit`` or ``impure``.
+        exception: Signed frame of the exception; empty where it can't be pickled.
+    """
+
+    task: int
+    kind: str
+    attempt: int
+    container: str
+    size_mib: int
+    message: str
+    traceback: str = ""
+    exception: bytes = b""
+    logs: str = ""
+
+    def encode(self) -> bytes:
+        """Return the report as bytes."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "ErrorReport":
+        """Return the report that ``encode`` made.
+
+        Raises:
+            msgspec.ValidationError: The bytes are no report.
+        """
+        return msgspec.msgpack.decode(data, type=cls)
