@@ -1,5 +1,6 @@
 """The README tells the truth."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,9 @@ def test_readme_example_prints_what_it_says(tmp_path: Path) -> None:
     assert found is not None
     script = tmp_path / "example.py"
     script.write_text(found[1], "utf-8")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, script]
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (0, found[2]), done.stderr
