@@ -17,7 +17,7 @@ def test_readme_example_prints_what_it_says(tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(found[1], "utf-8")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, script]
+    command: list[str | Path] = [sys.executable, script]
     done = subprocess.run(
         command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
     )

@@ -41,7 +41,7 @@ class Clone:
         """Call ``./run`` from another folder."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("FAASLAB_")}
         env |= {"PATH": f"{self.programs}:{os.environ['PATH']}", "UV_CALLS": str(self.programs / "calls")}
-        command = [self.root / "run", *arguments]
+        command: list[str | Path] = [self.root / "run", *arguments]
         return subprocess.run(
             command, cwd="/", env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
         )

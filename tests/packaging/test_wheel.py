@@ -56,7 +56,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("install with space") / "venv"
     run_outside([sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder], folder.parent)
     python = folder / "bin" / "python"
-    install = ["pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel]
+    install: list[str | Path] = ["pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel]
     run_outside([sys.executable, "-m", "uv", *install], folder.parent)
     (packages,) = folder.glob("lib/python*/site-packages")
     # A plain path: the .pth files of that folder, one of which leads to the clone, are not read from here.
