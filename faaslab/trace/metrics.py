@@ -1,0 +1,57 @@
+"""One run in numbers."""
+
+from collections.abc import Mapping
+
+from faaslab.trace.breakdown import SHARES, breakdown_ns, seconds
+from faaslab.trace.records import Records
+
+
+def run_metrics(records: Records, prices: Mapping[str, float | bool]) -> dict[str, float]:
+    """Return the metrics of a run; the same keys for real, virtual and simulated ones.
+
+    Cost is that of all workers, repeated work included, from launch to end. Bytes are ``stored`` by outputs written
+    to storage, ``fetched`` by inputs read from it, ``inline`` by inputs that rode along with an invocation, ``local``
+    by inputs that were in memory already, and ``dag`` by the DAG and its code on their way to containers.
+
+    Args:
+        records: The run.
+        prices: Fields of ``Prices`` that differ from its defaults.
+    """
+    from faaslab.model.prices import Prices
+
+    price = Prices(**prices)  # type: ignore[arg-type]
+    shares = dict.fromkeys(SHARES, 0)
+    cost_usd = gb_seconds = 0.0
+    for worker in records.workers:
+        for share, nanoseconds in breakdown_ns(worker).items():
+            shares[share] += nanoseconds
+        billed_s = worker.ended_s - (worker.launched_s if price.bill_cold_start else worker.started_s)
+        gb_seconds += price.gb_seconds(worker.size_mib, billed_s)
+        cost_usd += price.invocation_usd(worker.size_mib, billed_s)
+    moved = {"store": 0, "inline": 0, "local": 0, "stored": 0}
+    for transfer in records.transfers:
+        source = transfer.source if transfer.direction == "in" else "stored"
+        moved[source] = moved.get(source, 0) + transfer.bytes
+    cold_starts = sum(worker.cold for worker in records.workers)
+    wall_ns = sum(shares.values())
+    return {
+        "makespan_s": records.ended_s - records.submitted_s,
+        "cost_usd": cost_usd,
+        "gb_seconds": gb_seconds,
+        "invocations": len(records.invocations),
+        "workers": len(records.workers),
+        "cold_starts": cold_starts,
+        "warm_starts": len(records.workers) - cold_starts,
+        "stored_bytes": moved["stored"],
+        "fetched_bytes": moved["store"],
+        "inline_bytes": moved["inline"],
+        "local_bytes": moved["local"],
+        "dag_bytes": sum(worker.dag_bytes for worker in records.workers),
+        "dag_wire_bytes": records.dag_wire_bytes,
+        "tasks": sum(task.counted for task in records.tasks),
+        "failed_attempts": sum(task.outcome == "failed" for task in records.tasks),
+        "repeated_exec_s": sum(task.exec_s for task in records.tasks if not task.counted),
+        "worker_s": seconds(wall_ns),
+        "overhead_s": seconds(wall_ns - shares["exec"] - shares["wait"]),
+        **{f"{share}_s": seconds(shares[share]) for share in SHARES},
+    }
