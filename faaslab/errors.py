@@ -22,6 +22,7 @@
     │   ├── Fenced              this caller no longer owns what it writes about
     │   └── PayloadError        bytes that are damaged or not signed by this lab
     ├── LauncherError           no container can be started
+    ├── TraceError              a saved trace that can't be read
     └── VersionMismatch         client and worker can't exchange code
 """
 
@@ -136,3 +137,7 @@ class LauncherError(FaaSLabError):
 
 class VersionMismatch(FaaSLabError):
     """Client and worker can't exchange code; names both versions."""
+
+
+class TraceError(FaaSLabError):
+    """A saved trace that is missing, damaged or of another schema; names the file."""
