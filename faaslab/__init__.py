@@ -23,6 +23,7 @@ from faaslab.errors import (
     StoreUnavailable,
     TaskFailed,
     TaskTimeout,
+    TraceError,
     VersionMismatch,
     WorkerLost,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Fenced",
     "PayloadError",
     "LauncherError",
+    "TraceError",
     "VersionMismatch",
 ]
 
