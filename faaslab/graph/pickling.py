@@ -1,0 +1,108 @@
+"""How functions and constants become bytes: what a worker lacks travels by value.
+
+Installed packages and the standard library are on the worker's image and travel by name. Everything else (cells of a
+notebook, a module beside it, ``experiments/``) travels by value, as it is in memory when the DAG is built.
+"""
+
+import contextlib
+import hashlib
+import io
+import sys
+import sysconfig
+import threading
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from faaslab.graph.functions import empty_module, fill_module, installed_function
+from faaslab.graph.task import TaskFunction
+
+_PROTOCOL = 5
+# The registry of modules that travel by value belongs to cloudpickle and is one per process.
+_registry = threading.RLock()
+_MODULE_OWN = frozenset(("__builtins__", "__loader__", "__spec__", "__cached__", "__file__", "__path__", "__warningregistry__"))
+
+
+class _Installed:
+    """Tells modules that every worker has from those that only this process has."""
+
+    def __init__(self) -> None:
+        paths = sysconfig.get_paths()
+        package = Path(__file__).resolve().parent.parent
+        self._prefixes = tuple({f"{paths['stdlib']}/", f"{paths['platstdlib']}/", f"{package}/"})
+
+    def is_local(self, module: Any) -> bool:
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str):
+            return False  # built in, frozen, or a namespace package, whose modules are looked at one by one
+        file = file.replace("\\", "/")
+        return not ("/site-packages/" in file or "/dist-packages/" in file or file.startswith(self._prefixes))
+
+
+_installed = _Installed()
+
+
+def is_local(module: types.ModuleType) -> bool:
+    """Return whether a module lies outside the standard library, the installed packages and FaaSLab."""
+    return module.__name__ == "__main__" or _installed.is_local(module)
+
+
+@contextlib.contextmanager
+def local_modules_by_value() -> Iterator[None]:
+    """Make functions and classes of local modules travel by value inside the ``with`` block."""
+    with _registry:
+        known = set(cloudpickle.list_registry_pickle_by_value())
+        added = [
+            module
+            for name, module in list(sys.modules.items())
+            if _installed.is_local(module)
+            and name != "__main__"
+            and getattr(module, "__name__", None) == name
+            and name not in known
+        ]
+        for module in added:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+class _Pickler(cloudpickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.FunctionType):
+            reference = _installed_task_function(obj)
+            if reference is not None:
+                return installed_function, reference
+        elif isinstance(obj, types.ModuleType) and _installed.is_local(obj) and obj.__name__ != "__main__":
+            # The content is state and not an argument, so that modules may refer to each other.
+            content = {name: value for name, value in vars(obj).items() if name not in _MODULE_OWN}
+            return empty_module, (obj.__name__,), content, None, None, fill_module
+        return super().reducer_override(obj)
+
+
+def _installed_task_function(fn: types.FunctionType) -> tuple[str, str] | None:
+    """Return module and name of a function that ``@task`` has replaced by a task function in an installed module."""
+    module = sys.modules.get(fn.__module__ or "")
+    if module is None or "<" in fn.__qualname__ or is_local(module):
+        return None
+    found: Any = module
+    for part in fn.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return (module.__name__, fn.__qualname__) if isinstance(found, TaskFunction) and found.fn is fn else None
+
+
+def serialize(value: Any) -> bytes:
+    """Return a function or constant as bytes; call it inside ``local_modules_by_value``."""
+    file = io.BytesIO()
+    _Pickler(file, protocol=_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+def content_digest(data: bytes) -> str:
+    """Return the key under which bytes are stored once."""
+    return hashlib.sha256(data).hexdigest()[:32]
