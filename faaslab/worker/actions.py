@@ -1,0 +1,108 @@
+"""What the state machine asks its driver to do. The driver sends the answer back into the generator.
+
+=============  ==========================================  =================================================
+action         answer                                      may raise into the machine
+=============  ==========================================  =================================================
+``Call``       what the storage method returns             ``Fenced``, ``StorageError``
+``Listen``     new cursor, message or None after ``wait_s``  ``StorageError``
+``Execute``    an ``Outcome``                              nothing: failures of user code are outcomes
+``Sleep``      None, at ``until_s``                        nothing
+=============  ==========================================  =================================================
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a method of the storage."""
+
+    method: str
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Wait for a message in the container's inbox after ``cursor``."""
+
+    cursor: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run user code; ``timeout_s`` None: as long as it takes."""
+
+    task: int
+    task_id: str
+    run: str
+    invocation: str
+    attempt: int
+    retries: int
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Do nothing until ``until_s`` on the machine's clock (emulated delays)."""
+
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How user code ended: with ``value``, or with ``error`` and its traceback as text.
+
+    Attributes:
+        logs: The end of what it printed.
+        dropped_bytes: How much of what it printed is not in ``logs``.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    traceback: str = ""
+    duration_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_rss_bytes: int = 0
+    logs: str = ""
+    dropped_bytes: int = 0
+
+
+Action = Call | Listen | Execute | Sleep
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSettings:
+    """What a container is told when it is launched.
+
+    Attributes:
+        pool: Image and size, ``image/size``.
+        secret: The lab's secret, which never passes through the store.
+        launched_s: When the launcher decided to start it, on the store's clock.
+        clock_offset_s: Store's clock minus this container's.
+        phases_s: How long the phases of its cold start took so far.
+        ready_s: Emulated cold start: it must not look ready before; 0: none.
+    """
+
+    container: str
+    pool: str
+    secret: bytes
+    keep_alive_s: float
+    lease_s: float
+    wait_slice_s: float
+    retry_backoff_s: float
+    retry_backoff_cap_s: float
+    inline_output_bytes: int
+    blob_chunk_bytes: int
+    launched_s: float = 0.0
+    clock_offset_s: float = 0.0
+    ready_s: float = 0.0
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    invocation_latency_s: float = 0.0
+    sigma: float = 0.0
+    seed: int = 0

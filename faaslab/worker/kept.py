@@ -1,0 +1,78 @@
+"""Outputs in a worker's memory: made here or received, handed to its tasks privately, dropped after the last one."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from faaslab.protocol.payload import Codec, Payload
+
+# Exact types whose values nobody can change, so that sharing them is private enough.
+IMMUTABLE = frozenset((type(None), bool, int, float, complex, str, bytes))
+
+
+@dataclass(slots=True)
+class _Entry:
+    """An output made here (``payload`` and ``value``) or received (``frame``), and who still needs it."""
+
+    consumers: set[int]
+    value: Any = None
+    payload: Payload | None = None
+    frame: bytes = b""
+
+
+class Kept:
+    """The outputs that one invocation has at hand."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._entries: dict[int, _Entry] = {}
+
+    def __contains__(self, task: int) -> bool:
+        return task in self._entries
+
+    def keep(self, task: int, value: Any, payload: Payload, consumers: Collection[int]) -> None:
+        """Keep an output made here until all of ``consumers`` have finished; nothing happens if there are none."""
+        if consumers:
+            self._entries[task] = _Entry(set(consumers), value, payload)
+
+    def receive(self, task: int, frame: bytes, consumers: Collection[int]) -> None:
+        """Keep an output that came from the store."""
+        self._entries[task] = _Entry(set(consumers), frame=frame)
+
+    def nbytes(self, task: int) -> int:
+        """Return the serialized size of an output."""
+        entry = self._entries[task]
+        return len(entry.frame) if entry.payload is None else entry.payload.nbytes
+
+    def is_local(self, task: int) -> bool:
+        """Return whether the output was made here."""
+        return self._entries[task].payload is not None
+
+    def take(self, task: int, consumer: int, *, may_run_again: bool) -> Any:
+        """Return an output for a consumer's private use.
+
+        An object made here goes as it is to its last consumer only, and only if that will not need it for another
+        attempt: everybody else gets a copy.
+
+        Raises:
+            PayloadError: A received frame is damaged or not signed by this lab.
+        """
+        entry = self._entries[task]
+        if entry.payload is None:
+            return self._codec.loads(entry.frame)
+        if type(entry.value) in IMMUTABLE or (entry.consumers == {consumer} and not may_run_again):
+            return entry.value
+        return self._codec.copy(entry.payload)
+
+    def release(self, consumer: int, upstreams: Collection[int]) -> None:
+        """Drop what nobody needs any more once ``consumer`` has finished."""
+        for upstream in upstreams:
+            entry = self._entries.get(upstream)
+            if entry is not None:
+                entry.consumers.discard(consumer)
+                if not entry.consumers:
+                    del self._entries[upstream]
+
+    def made_here(self) -> dict[int, Payload]:
+        """Return the outputs that nobody else may have, serialized."""
+        return {task: entry.payload for task, entry in self._entries.items() if entry.payload is not None}

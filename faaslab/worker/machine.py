@@ -1,0 +1,570 @@
+"""The life of a container as a sans-IO state machine: a generator of actions, without socket, clock or thread.
+
+::
+
+    register ─► next ─► idle: listen ◄──────────────┐
+                 │         │ invocation             │ none waiting
+                 ▼         ▼                        │
+              serve: decode DAG ─► task ─► inputs ─► execute ─► complete ─► next invocation
+                                    ▲                               │
+                                    └── own next task, or a taken ──┘
+
+A real driver performs the actions on sockets and processes, a virtual one on a virtual clock; the decisions are these.
+Whatever the store answers ``Fenced`` to is dropped: somebody else owns it now.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+from faaslab.errors import Fenced
+from faaslab.policy.recovery import lost_work, unfinished
+from faaslab.policy.successors import Onward, arrivals, onward
+from faaslab.protocol.clock import Clock
+from faaslab.protocol.emulation import Emulation
+from faaslab.protocol.messages import (
+    Claim,
+    Completion,
+    Failure,
+    Invocation,
+    Message,
+    Reply,
+    Retire,
+    Successor,
+    Suspension,
+    YieldRequest,
+    pool_of,
+    size_of_pool,
+)
+from faaslab.protocol.payload import Codec, Payload, Reference, join, read_reference, run_key
+from faaslab.protocol.report import ErrorReport
+from faaslab.protocol.wire import WorkerDag, load_part
+from faaslab.trace.events import (
+    AnyEvent,
+    InputFetched,
+    OutputKept,
+    TaskExecuted,
+    TaskLogged,
+    TaskStarted,
+    WorkerStarted,
+    WorkerWaited,
+    encode_events,
+)
+from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Outcome, Sleep
+from faaslab.worker.kept import Kept
+
+Steps = Generator[Action, Any, Any]
+
+DAGS_KEPT = 4
+"""Decoded DAGs that a warm container holds on to."""
+PARTS_KEPT = 256
+"""Functions and large constants that a warm container holds on to."""
+FLUSH_EVENTS = 256
+FLUSH_S = 0.5
+"""A worker that needs no store call for a while reports its events after so many, or so long."""
+
+
+class Container:
+    """One container: cold until ``life`` has begun, then serving one invocation at a time.
+
+    Args:
+        settings: What the launcher told it.
+        clock: Its own clock; event times are corrected by ``settings.clock_offset_s``.
+    """
+
+    def __init__(self, settings: ContainerSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.image = settings.pool.rsplit("/", 1)[0]
+        self.size_mib = size_of_pool(settings.pool)
+        self._clock = clock
+        self._cursor = "0"
+        self._cold = True
+        self._served: deque[tuple[str, str, int]] = deque(maxlen=128)
+        self._lab_codec = Codec(settings.secret)
+        self._emulation = Emulation(0.0, settings.invocation_latency_s, settings.sigma, settings.seed)
+        self._dags: OrderedDict[str, WorkerDag] = OrderedDict()
+        self._sealed: dict[str, bytes] = {}
+        self._loaded: dict[str, Any] = {}
+
+    # -- between invocations --------------------------------------------------------------------------------------
+
+    def life(self) -> Generator[Action, Any, str]:
+        """Run until the container leaves; returns why: ``idle``, ``retired`` or ``forgotten``."""
+        settings = self.settings
+        yield Call("register", (settings.container, settings.pool, settings.lease_s))
+        if settings.ready_s > self.now_s():
+            yield Sleep(settings.ready_s)
+        invocation = yield from self._next()
+        while True:
+            if invocation is None:
+                try:
+                    invocation = yield from self._idle()
+                except Fenced:
+                    return "forgotten"
+                if isinstance(invocation, str):
+                    return invocation
+            self._served.append((invocation.run, invocation.invocation, invocation.attempt))
+            worker = Worker(self, invocation)
+            try:
+                invocation = yield from worker.serve()
+            except Fenced:
+                try:
+                    invocation = yield from self._next()
+                except Fenced:
+                    return "forgotten"
+
+    def _next(self) -> Steps:
+        return (yield Call("next", (self.settings.container,)))
+
+    def _idle(self) -> Steps:
+        """Wait for an invocation; returns it, or why the container leaves."""
+        settings = self.settings
+        until_s = self.now_s() + settings.keep_alive_s
+        while True:
+            left_s = until_s - self.now_s()
+            message = yield from self.listen(max(0.0, min(left_s, settings.wait_slice_s)))
+            if isinstance(message, Invocation):
+                # What `next` redelivered before its message was read comes a second time, and is not meant again.
+                if (message.run, message.invocation, message.attempt) not in self._served:
+                    return message
+            elif isinstance(message, Retire) or (message is None and self.now_s() >= until_s):
+                if (yield Call("leave", (settings.container,))):
+                    return "retired" if isinstance(message, Retire) else "idle"
+            elif message is not None:
+                continue
+            # A message may have got lost, or it was assigned something meanwhile: ask.
+            invocation = yield from self._next()
+            if invocation is not None:
+                return invocation
+
+    def listen(self, wait_s: float) -> Generator[Action, Any, Message | None]:
+        """Wait for a message."""
+        self._cursor, message = yield Listen(self._cursor, wait_s)
+        return message
+
+    # -- what warm containers remember ----------------------------------------------------------------------------
+
+    def now_s(self) -> float:
+        """Return the time on the store's clock."""
+        return self._clock.now_s() + self.settings.clock_offset_s
+
+    def first_start(self) -> tuple[bool, Mapping[str, float]]:
+        """Return whether this is the container's first invocation, and the phases of its cold start if so."""
+        cold, self._cold = self._cold, False
+        return cold, self.settings.phases_s if cold else {}
+
+    def latency_s(self, invocation: Invocation) -> float:
+        """Return the emulated latency of an invocation."""
+        return self._emulation.latency_s(f"{invocation.run}/{invocation.invocation}", invocation.attempt)
+
+    def remember(self, parts: Mapping[str, bytes]) -> int:
+        """Keep parts of DAGs for later runs; returns their size."""
+        self._sealed.update(parts)
+        return sum(map(len, parts.values()))
+
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        """Return those of the parts that this container does not have."""
+        return [d for d in digests if d not in self._sealed and d not in self._loaded and d not in self._dags]
+
+    def dag(self, digest: str) -> WorkerDag:
+        """Return a DAG whose structure is here."""
+        dag = self._dags.get(digest)
+        if dag is None:
+            dag = self._dags[digest] = WorkerDag.decode(self._lab_codec.unseal(self._sealed.pop(digest)))
+            while len(self._dags) > DAGS_KEPT:
+                self._dags.popitem(last=False)
+        self._dags.move_to_end(digest)
+        return dag
+
+    def loaded(self, digest: str) -> Any:
+        """Return the function that a part holds."""
+        if digest not in self._loaded:
+            self._loaded[digest] = load_part(self._lab_codec.unseal(self._sealed.pop(digest)))
+        return self._loaded[digest]
+
+    def constant(self, digest: str) -> bytes:
+        """Return the part that holds a large constant."""
+        if digest not in self._loaded:
+            self._loaded[digest] = self._lab_codec.unseal(self._sealed.pop(digest))
+        return self._loaded[digest]
+
+    def tidy(self) -> None:
+        """Forget code and constants before they fill the container; what is needed again is fetched again."""
+        if len(self._loaded) > PARTS_KEPT:
+            self._loaded.clear()
+            self._sealed.clear()
+
+
+class Worker:
+    """One invocation in a container."""
+
+    def __init__(self, container: Container, invocation: Invocation) -> None:
+        self._container = container
+        self._invocation = invocation
+        self._claim: Claim = invocation.claim(container.settings.container)
+        self._codec = Codec(run_key(container.settings.secret, invocation.run))
+        self._kept = Kept(self._codec)
+        self._inputs: dict[int, bytes] = dict(invocation.inputs)
+        self._events: list[AnyEvent] = []
+        self._flushed_s = container.now_s()
+        self._dag: WorkerDag
+        self._planned: str | None = None
+        self._todo: deque[int] = deque()
+        self._wanted: set[int] = set()
+        self._silent: frozenset[int] = frozenset()
+
+    def serve(self) -> Generator[Action, Any, Invocation | None]:
+        """Run the invocation to its end; returns the next one if the store had one waiting.
+
+        Raises:
+            Fenced: It is somebody else's now, or the run is over.
+        """
+        container, invocation = self._container, self._invocation
+        latest_s = invocation.requested_s + container.latency_s(invocation)
+        if latest_s > container.now_s():
+            yield Sleep(latest_s)
+        container.tidy()
+        dag_bytes = container.remember(invocation.parts)
+        dag_bytes += yield from self._fetch_parts([invocation.structure])
+        self._dag = container.dag(invocation.structure)
+        cold, phases_s = container.first_start()
+        self._event(
+            WorkerStarted(
+                container.now_s(),
+                invocation.invocation,
+                invocation.attempt,
+                container.settings.container,
+                container.size_mib,
+                cold,
+                invocation.requested_s,
+                dag_bytes,
+                sum(map(len, invocation.inputs.values())),
+                dict(phases_s),
+            )
+        )
+        yield from self._plan_work()
+        while self._todo:
+            task = self._todo.popleft()
+            reply = yield from self._task(task)
+            if reply is not None and reply.ended:
+                return reply.next
+        reply = yield Call("complete", (Completion(self._claim, ends=True, events=self._batch()),))
+        return reply.next
+
+    # -- which tasks ----------------------------------------------------------------------------------------------
+
+    def _plan_work(self) -> Steps:
+        """Find what this invocation has to run; another attempt runs only what was lost."""
+        invocation, dag = self._invocation, self._dag
+        again = invocation.attempt > 1
+        stored: frozenset[int] = (yield Call("stored", (self._claim,))) if again else frozenset()
+        if invocation.tasks:
+            lost = lost_work(dag, invocation.tasks, stored)
+            self._todo.extend(sorted(lost))
+            self._silent = lost.difference(invocation.tasks)
+        else:
+            self._planned = invocation.invocation
+            order = dag.order(invocation.invocation)
+            sinks = [task for task in order if self._visible(task)]
+            self._todo.extend(unfinished(dag, invocation.invocation, sinks, stored) if again else order)
+        self._wanted = set(self._todo)
+
+    def _visible(self, task: int) -> bool:
+        """Whether an output has to be stored whoever needs it."""
+        dag = self._dag
+        return dag.is_sink(task) or dag.store_all or not dag.options(task).pure
+
+    # -- one task -------------------------------------------------------------------------------------------------
+
+    def _task(self, task: int) -> Generator[Action, Any, Reply | None]:
+        """Run one task and tell whom it concerns; None: go on with the own list."""
+        container, dag = self._container, self._dag
+        if self._planned is not None:
+            suspended = yield from self._wait_for(task)
+            if suspended is not None:
+                return suspended
+        self._event(
+            TaskStarted(
+                container.now_s(), task, self._claim.invocation, self._claim.container, self._invocation.attempt
+            )
+        )
+        options = dag.options(task)
+        call = yield from self._prepare(task)
+        if isinstance(call, Reply):
+            return call
+        function, args, kwargs, input_bytes = call
+        if not options.pure and not (yield Call("begin", (self._claim, task))) and not options.retries:
+            message = "it is not pure and may have run in part before its worker died; set retries to run it again"
+            return (yield from self._fail(task, "impure", message))
+        outcome: Outcome = yield Execute(
+            task,
+            dag.id_of(task),
+            self._claim.run,
+            self._claim.invocation,
+            self._claim.attempt,
+            options.retries,
+            function,
+            args,
+            kwargs,
+            options.timeout_s,
+        )
+        del call, args, kwargs
+        now_s = container.now_s()
+        if outcome.logs or outcome.dropped_bytes:
+            self._event(TaskLogged(now_s, task, self._claim.invocation, outcome.logs, outcome.dropped_bytes))
+        if outcome.error is not None:
+            return (yield from self._fail(task, "raised", _words(outcome.error), outcome))
+        self._event(
+            TaskExecuted(
+                now_s,
+                task,
+                self._claim.invocation,
+                outcome.duration_s,
+                outcome.cpu_s,
+                input_bytes,
+                outcome.peak_rss_bytes,
+            )
+        )
+        try:
+            payload = self._codec.dumps(outcome.value)
+        except Exception as error:  # whatever a user's __reduce__ raises means the same
+            kind = type(outcome.value).__name__
+            message = f"its result, a {kind}, can't be serialized: {_words(error)}"
+            return (yield from self._fail(task, "serialization", message, Outcome(error=error)))
+        return (yield from self._finish(task, outcome.value, payload, now_s))
+
+    def _prepare(self, task: int) -> Steps:
+        """Return function, arguments and input bytes of a task, or the reply to its failure."""
+        container, dag = self._container, self._dag
+        digests = dag.part_digests(task)
+        yield from self._fetch_parts(digests)
+        inputs, input_bytes = yield from self._fetch_inputs(task)
+        try:
+            function = container.loaded(dag.function_digest(task))
+            args, kwargs = dag.call(task, {digest: container.constant(digest) for digest in digests[1:]}, inputs)
+        except Exception as error:
+            message = f"its code or arguments can't be loaded on the worker: {_words(error)}"
+            if isinstance(error, ModuleNotFoundError):
+                message += f"; install {error.name!r} where workers run, or put the module beside the notebook"
+            return (yield from self._fail(task, "load", message, Outcome(error=error)))
+        return function, args, kwargs, input_bytes
+
+    def _fetch_parts(self, digests: Sequence[str]) -> Generator[Action, Any, int]:
+        """Fetch parts of the DAG that did not ride along; returns their size."""
+        missing = self._container.missing(digests)
+        if not missing:
+            return 0
+        parts = yield Call("parts", (self._claim.run, self._claim.container, missing))
+        if len(parts) < len(missing):
+            raise Fenced(f"run {self._claim.run} has no parts any more")
+        return self._container.remember(parts)
+
+    def _fetch_inputs(self, task: int) -> Generator[Action, Any, tuple[dict[int, Any], int]]:
+        """Return private values of all inputs of a task, and their size."""
+        container, invocation, kept = self._container, self._claim.invocation, self._kept
+        upstreams = self._dag.upstreams(task)
+        inline = [u for u in upstreams if u in self._inputs]
+        remote = [u for u in upstreams if u not in kept and u not in self._inputs]
+        began_s = container.now_s()
+        for upstream in inline:
+            yield from self._receive(upstream, self._inputs.pop(upstream))
+        if remote:
+            found = yield Call("fetch", (self._claim.run, remote))
+            if len(found) < len(remote):
+                yield from self._output_lost(task, next(u for u in remote if u not in found))
+            for upstream in remote:
+                yield from self._receive(upstream, found[upstream])
+        inputs: dict[int, Any] = {}
+        total = 0
+        may_run_again = self._dag.options(task).retries > 0
+        now_s = container.now_s()
+        for upstream in upstreams:
+            size = kept.nbytes(upstream)
+            source = "inline" if upstream in inline else "store" if upstream in remote else "local"
+            inputs[upstream] = kept.take(upstream, task, may_run_again=may_run_again)
+            # Inputs that came together took the same time; it counts once.
+            took_s, began_s = (now_s - began_s, now_s) if source != "local" else (0.0, began_s)
+            self._event(InputFetched(now_s, task, upstream, invocation, size, source, took_s))
+            total += size
+        return inputs, total
+
+    def _receive(self, upstream: int, output: bytes) -> Generator[Action, Any, None]:
+        """Put an output that came from the store, or whose reference did, at hand for all own tasks that need it."""
+        reference = read_reference(output)
+        if reference is not None:
+            output = join((yield Call("get_blob", (self._claim.run, reference.key, reference.chunks))))
+        consumers = [successor for successor in self._dag.successors(upstream) if successor in self._wanted]
+        self._kept.receive(upstream, output, consumers)
+
+    def _output_lost(self, task: int, upstream: int) -> Steps:
+        """End the run: an output that had arrived is not there, so the store has lost data."""
+        reason = f"state lost|{upstream}|{task}"
+        yield Call("cancel_run", (self._claim.run, "failed", reason))
+        raise Fenced(reason)
+
+    # -- what follows from it -------------------------------------------------------------------------------------
+
+    def _finish(self, task: int, value: Any, payload: Payload, began_s: float) -> Generator[Action, Any, Reply | None]:
+        """Keep or store an output, announce it, and take on what became ready."""
+        dag, container = self._dag, self._container
+        upstreams = dag.upstreams(task)
+        self._kept.release(task, upstreams)
+        self._wanted.discard(task)
+        if task in self._silent:
+            self._keep(task, value, payload)
+            return (yield from self._flush())
+        visible = self._visible(task)
+        way: Onward = onward(dag, task, self._planned, container.size_mib, visible=visible)
+        if self._planned is None:
+            self._todo.extendleft(reversed(way.here))
+            self._wanted.update(way.here)
+        if not visible and not way.waiting:
+            self._keep(task, value, payload)
+            return (yield from self._flush())
+        output = yield from self._output(task, payload)
+        reply: Reply = yield Call(
+            "complete",
+            (
+                Completion(
+                    self._claim,
+                    task,
+                    output,
+                    payload.nbytes,
+                    began_s,
+                    must_store=dag.store_all or not dag.options(task).pure,
+                    sink=dag.is_sink(task),
+                    successors=tuple(
+                        Successor(w.task, w.expected, w.worker, w.gate, pool_of(container.image, w.size_mib))
+                        for w in way.waiting
+                    ),
+                    take=way.take,
+                    remaining=tuple(self._todo) if self._planned is None else (),
+                    ends=not self._todo,
+                    events=self._batch(),
+                ),
+            ),
+        )
+        self._todo.extendleft(reversed(reply.taken))
+        self._wanted.update(reply.taken)
+        self._inputs.update(reply.inputs)
+        if not reply.ended:
+            self._keep(task, value, payload, stored=reply.stored)
+        return reply
+
+    def _output(self, task: int, payload: Payload) -> Generator[Action, Any, bytes]:
+        """Return what the store is to hold: the frame, or a reference to a blob written first."""
+        settings = self._container.settings
+        if payload.nbytes <= settings.inline_output_bytes:
+            return payload.to_bytes()
+        key = f"{task}-{self._claim.invocation}-{self._claim.attempt}"
+        chunks = list(payload.chunks(settings.blob_chunk_bytes))
+        yield Call("put_blob", (self._claim.run, key, chunks))
+        return Reference(key, len(chunks), payload.nbytes).encode()
+
+    def _keep(self, task: int, value: Any, payload: Payload, *, stored: bool = False) -> None:
+        consumers = [successor for successor in self._dag.successors(task) if successor in self._wanted]
+        self._kept.keep(task, value, payload, consumers)
+        if consumers and not stored:
+            self._event(OutputKept(self._container.now_s(), task, self._claim.invocation, payload.nbytes))
+
+    def _fail(
+        self, task: int, kind: str, message: str, outcome: Outcome | None = None
+    ) -> Generator[Action, Any, Reply]:
+        """Report a failed task; the store decides whether another attempt follows."""
+        container, claim, settings = self._container, self._claim, self._container.settings
+        options = self._dag.options(task)
+        retries = options.retries if kind == "raised" else 0
+        outcome = outcome or Outcome()
+        exception = b""
+        if outcome.error is not None:
+            try:
+                exception = self._codec.dumps(outcome.error).to_bytes()
+            except Exception:  # an exception that can't travel is described by its text
+                exception = b""
+        report = ErrorReport(
+            task,
+            kind,
+            claim.attempt,
+            claim.container,
+            container.size_mib,
+            message,
+            outcome.traceback,
+            exception,
+            outcome.logs,
+        )
+        outputs: dict[int, bytes] = {}
+        if retries:
+            # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
+            for kept, payload in self._kept.made_here().items():
+                outputs[kept] = yield from self._output(kept, payload)
+        remaining = (task, *self._todo) if self._planned is None else ()
+        failure = Failure(
+            claim,
+            task,
+            message,
+            report.encode(),
+            retries,
+            outputs,
+            remaining,
+            settings.retry_backoff_s,
+            settings.retry_backoff_cap_s,
+            self._batch(),
+        )
+        reply: Reply = yield Call("fail", (failure,))
+        return reply
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    def _wait_for(self, task: int) -> Generator[Action, Any, Reply | None]:
+        """Wait until all remote inputs of a planned task have arrived; a reply: the slot was given up."""
+        container, dag = self._container, self._dag
+        upstreams = dag.upstreams(task)
+        if not arrivals(dag, task):
+            return None
+        remote = [u for u in upstreams if u not in self._kept and u not in self._inputs]
+        if not remote:
+            return None
+        began_s = container.now_s()
+        while True:
+            ready, inputs = yield Call("wait_ready", (self._claim, task, remote))
+            if ready:
+                self._inputs.update(inputs)
+                waited_s = container.now_s() - began_s
+                self._event(WorkerWaited(container.now_s(), self._claim.invocation, task, waited_s))
+                return None
+            message = yield from container.listen(container.settings.wait_slice_s)
+            if isinstance(message, YieldRequest) and message.invocation == self._claim.invocation:
+                return (yield from self._suspend(task, container.now_s() - began_s))
+
+    def _suspend(self, gate: int, waited_s: float) -> Generator[Action, Any, Reply]:
+        """Give up the slot: what is kept for the own later tasks goes to the store first."""
+        self._event(WorkerWaited(self._container.now_s(), self._claim.invocation, gate, waited_s))
+        outputs: dict[int, bytes] = {}
+        for kept, payload in self._kept.made_here().items():
+            outputs[kept] = yield from self._output(kept, payload)
+        reply: Reply = yield Call("suspend", (Suspension(self._claim, gate, outputs, self._batch()),))
+        return reply
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def _event(self, event: AnyEvent) -> None:
+        self._events.append(event)
+
+    def _batch(self) -> bytes:
+        events, self._events = self._events, []
+        self._flushed_s = self._container.now_s()
+        return encode_events(events) if events else b""
+
+    def _flush(self) -> Generator[Action, Any, None]:
+        """Report events of a worker that had no reason to call the store for a while; also tells it when it is fenced."""
+        if len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
+            return None
+        remaining = tuple(self._todo) if self._planned is None else ()
+        yield Call("complete", (Completion(self._claim, remaining=remaining, events=self._batch()),))
+        return None
+
+
+def _words(error: BaseException) -> str:
+    """Return type and message of an exception, as Python prints them."""
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
