@@ -104,6 +104,9 @@ class Completion:
         started_s: When the worker began to serialize and store the output.
         output_bytes: Size of the output, which is not that of ``output`` where that is a reference.
         events: Encoded batch of events; may be empty.
+        number: Position of this call among those of its claim, from 1; a call that a later one has overtaken on the
+            network is refused, since it would put back the record of what the invocation still has to do. The same
+            number again is the same call again. 0: not numbered.
     """
 
     claim: Claim
@@ -118,6 +121,7 @@ class Completion:
     remaining: tuple[int, ...] = ()
     ends: bool = False
     events: bytes = b""
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,8 @@ class Reply:
 
     Attributes:
         taken: Ready tasks that now belong to this invocation.
-        stored: Whether the output was written by this or an earlier call.
-        inputs: Small stored inputs of the taken tasks.
+        stored: Whether the output is visible to others: somebody needs it, and this or an earlier call wrote it.
+        inputs: Small stored inputs of the taken tasks; those of a repeated call, or of a wide fan-in, are left out.
         ended: The invocation is over for this container.
         next: The next invocation for this container, if one was waiting.
         will_retry: After a failure: another attempt follows.
@@ -148,6 +152,7 @@ class Failure:
     """A task that failed.
 
     Attributes:
+        message: What happened, in a line, for the trace.
         error: Encoded report for the client.
         retries: How many further attempts the task may have.
         outputs: Kept outputs that the next attempt needs, to be stored first.
@@ -157,6 +162,7 @@ class Failure:
 
     claim: Claim
     task: int
+    message: str
     error: bytes
     retries: int
     outputs: Mapping[int, bytes] = field(default_factory=dict)
@@ -236,13 +242,14 @@ class Demand:
         idle: Idle containers by pool.
         containers: Registered containers, by id, with their pool.
         waiting: Containers whose invocation waits for an input, longest first.
+        assigned: Containers that have an invocation.
     """
 
     pending: Mapping[str, int]
     idle: Mapping[str, int]
     containers: Mapping[str, str]
     waiting: tuple[str, ...]
-    assigned: int = 0
+    assigned: frozenset[str] = frozenset()
 
 
 def pool_of(image: str, size_mib: int) -> str:

@@ -44,12 +44,14 @@ class Assignments:
         worker_of: For each task an index into ``workers``; -1: decided at run time.
         size_mib_of: For each task the memory of the container that runs it, in MiB.
         orders: For each worker its tasks in the order it runs them.
+        store_all: Store every output, also those that only their own worker needs (``skip_storage`` is off).
     """
 
     workers: tuple[str, ...]
     worker_of: tuple[int, ...]
     size_mib_of: tuple[int, ...]
     orders: tuple[tuple[int, ...], ...]
+    store_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class _Structure(msgspec.Struct, frozen=True, array_like=True):
     size_mib_of: bytes
     order_lengths: bytes
     orders: bytes
+    store_all: bool
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -181,6 +184,7 @@ def encode(
             size_mib_of=_pack([assignments.size_mib_of[t] for t in tasks]),
             order_lengths=_pack([len(order) for order in orders]),
             orders=_pack(list(chain.from_iterable(orders)), differences=True),
+            store_all=assignments.store_all,
         )
     )
     data = zlib.compress(structure, 9 if len(structure) <= _COMPRESS_WELL_BYTES else 1)
@@ -201,7 +205,7 @@ def pack_part(data: bytes) -> bytes:
 
 
 def load_part(part: bytes) -> Any:
-    """Return the function or constant of a part, a new object each time.
+    """Return the function or constant of a part, as a new object.
 
     Raises:
         PayloadError: The bytes are no part.
@@ -218,10 +222,13 @@ class WorkerDag:
 
     Attributes:
         n: Number of tasks of the whole DAG.
+        store_all: Whether every output has to be stored, whoever needs it.
     """
 
     def __init__(self, structure: _Structure) -> None:
         self.n = structure.total
+        self.store_all = structure.store_all
+        self._wide: dict[int, tuple[int, ...]] = {}
         self._structure = structure
         present = _unpack(structure.present, differences=True) if structure.present else None
         self._tasks: Sequence[int] = range(self.n) if present is None else present
@@ -239,7 +246,7 @@ class WorkerDag:
         self._options = [TaskOptions(**dict(zip(_OPTION_FIELDS, row, strict=True))) for row in structure.options]
         self._digests = [digest.hex() for digest in structure.functions]
         self._atoms: list[Any] = pickle.loads(structure.atoms)
-        self._boxed = {index: entry for index, *entry in structure.constants}
+        self._boxed = {constant[0]: constant[1:] for constant in structure.constants}
         self._ordinals: Sequence[int] | None = None
         self._successor_lists: dict[int, list[int]] | None = None
         ends = list(accumulate(_unpack(structure.order_lengths)))
@@ -284,7 +291,12 @@ class WorkerDag:
     def upstreams(self, t: int) -> tuple[int, ...]:
         """Return the distinct tasks whose outputs a task takes, ascending."""
         refs = self._refs_of(self._row_of(t))
-        return tuple(refs) if len(refs) < 2 else tuple(sorted(set(refs)))
+        if len(refs) < 8:
+            return tuple(refs) if len(refs) < 2 else tuple(sorted(set(refs)))
+        # Every upstream of a wide fan-in asks for this list: sort it once.
+        if t not in self._wide:
+            self._wide[t] = tuple(sorted(set(refs)))
+        return self._wide[t]
 
     def successors(self, t: int) -> tuple[int, ...]:
         """Return the distinct tasks that take a task's output, ascending."""
@@ -320,7 +332,9 @@ class WorkerDag:
     def part_digests(self, t: int) -> tuple[str, ...]:
         """Return the digests of all parts that a task needs: its function, then its large constants."""
         large = [
-            self._boxed[use][0].hex() for use in self._uses_of(self._row_of(t)) if use in self._boxed and self._boxed[use][1]
+            self._boxed[use][0].hex()
+            for use in self._uses_of(self._row_of(t))
+            if use in self._boxed and self._boxed[use][1]
         ]
         return tuple(dict.fromkeys((self.function_digest(t), *large)))
 
@@ -400,7 +414,9 @@ def _pack(values: Sequence[int], *, differences: bool = False) -> bytes:
     if differences:
         values = [after - before for before, after in zip(chain((0,), values), values, strict=False)]
     least, most = min(values, default=0), max(values, default=0)
-    code = next(code for code, bits in (("b", 7), ("h", 15), ("i", 31), ("q", 63)) if -1 << bits <= least and most < 1 << bits)
+    code = next(
+        code for code, bits in (("b", 7), ("h", 15), ("i", 31), ("q", 63)) if -1 << bits <= least and most < 1 << bits
+    )
     column = array(code, values)
     if sys.byteorder == "big":
         column.byteswap()

@@ -31,9 +31,16 @@ from faaslab.trace.events import (
     InvocationRequested,
     OutputStored,
     RunEnded,
+    TaskFailed,
     WorkerExited,
     encode_events,
 )
+
+
+NARROW = 64
+"""Inputs of a fan-in wider than this do not ride along with the message that starts it (as in ``lib.lua``)."""
+INBOX = 8
+"""Messages an inbox holds; a container that has not read the last few has no use for older ones (as in ``lib.lua``)."""
 
 
 @dataclass(slots=True)
@@ -50,6 +57,7 @@ class _Invocation:
     waits_for: int = -1
     requested_s: float = 0.0
     lapses: int = 0
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -65,7 +73,7 @@ class _Run:
     ended_s: float = 0.0
     outputs: dict[int, bytes] = field(default_factory=dict)
     owner: dict[int, str] = field(default_factory=dict)
-    arrived: dict[int, set[int]] = field(default_factory=dict)
+    arrived: dict[int, dict[int, None]] = field(default_factory=dict)
     invocations: dict[str, _Invocation] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
     begun: dict[int, int] = field(default_factory=dict)
@@ -81,8 +89,14 @@ class _Container:
     pool: str
     expires_s: float
     assigned: tuple[str, str, int] | None = None
-    inbox: list[Message] = field(default_factory=list)
+    inbox: deque[tuple[int, Message]] = field(default_factory=lambda: deque(maxlen=INBOX))
+    sent: int = 0
     known: set[str] = field(default_factory=set)
+
+    def push(self, message: Message) -> None:
+        """Put a message into the inbox."""
+        self.sent += 1
+        self.inbox.append((self.sent, message))
 
 
 class MemoryStorage(Storage):
@@ -105,7 +119,10 @@ class MemoryStorage(Storage):
     def create_run(self, spec: RunSpec) -> None:
         """See ``Storage``."""
         with self._changed:
-            if spec.run in self._runs:
+            existing = self._runs.get(spec.run)
+            if existing is not None and existing.spec == spec:
+                return
+            if existing is not None:
                 raise StorageError(f"run {spec.run!r} exists already; run ids must be unique")
             run = self._runs[spec.run] = _Run(spec, sinks_left=len(spec.sinks))
             for start in spec.starts:
@@ -157,9 +174,7 @@ class MemoryStorage(Storage):
         """See ``Storage``."""
         with self._changed:
             self._runs.pop(run, None)
-            for pool, queue in self._pending.items():
-                self._pending[pool] = deque(entry for entry in queue if entry[0] != run)
-            self._due = [entry for entry in self._due if entry[1] != run]
+            self._unqueue(run)
             self._changed.notify_all()
 
     def renew_client(self, client: str, lease_s: float) -> None:
@@ -177,7 +192,8 @@ class MemoryStorage(Storage):
     def register(self, container: str, pool: str, lease_s: float) -> None:
         """See ``Storage``."""
         with self._changed:
-            self._containers[container] = _Container(pool, self._clock.now_s() + lease_s)
+            state = self._containers.setdefault(container, _Container(pool, 0.0))
+            state.expires_s = self._clock.now_s() + lease_s
 
     def renew(self, container: str, lease_s: float) -> Orders:
         """See ``Storage``."""
@@ -199,13 +215,14 @@ class MemoryStorage(Storage):
 
             def ready() -> bool:
                 state = self._containers.get(container)
-                return state is None or len(state.inbox) > int(cursor)
+                return state is None or state.sent > int(cursor)
 
             self._changed.wait_for(ready, wait_s)
             state = self._containers.get(container)
-            if state is None or len(state.inbox) <= int(cursor):
-                return cursor, None
-            return str(int(cursor) + 1), state.inbox[int(cursor)]
+            for number, message in state.inbox if state is not None else ():
+                if number > int(cursor):
+                    return str(number), message
+            return cursor, None
 
     def leave(self, container: str) -> bool:
         """See ``Storage``."""
@@ -228,6 +245,11 @@ class MemoryStorage(Storage):
         """See ``Storage``."""
         with self._changed:
             run, invocation = self._check(completion.claim)
+            if 0 < completion.number < invocation.number:
+                raise Fenced(
+                    f"call {completion.number} of {completion.claim.invocation} was overtaken by call {invocation.number}"
+                )
+            invocation.number = completion.number
             ready: list[Successor] = []
             taken: list[int] = []
             for successor in completion.successors:
@@ -243,12 +265,12 @@ class MemoryStorage(Storage):
                 if dynamic and successor.pool == invocation.pool and len(taken) < completion.take:
                     taken.append(successor.task)
                     mine.append(successor)
-                inputs_of[successor.task] = tuple(sorted(run.arrived.pop(successor.task)))
-            stored = completion.task in run.outputs
-            others = len(completion.successors) - len(taken)
-            if completion.output is not None and (completion.must_store or completion.sink or others):
+                upstreams = run.arrived.pop(successor.task)
+                inputs_of[successor.task] = tuple(upstreams) if successor.expected <= NARROW else ()
+            others = len(completion.successors) > len(taken)
+            stored = completion.output is not None and (completion.must_store or completion.sink or others)
+            if stored:
                 self._store(run, completion)
-                stored = True
             for successor in mine:
                 run.owner[successor.task] = completion.claim.invocation
             for successor in ready:
@@ -280,6 +302,17 @@ class MemoryStorage(Storage):
             invocation.inputs_of = ()
             tries = run.tries[failure.task] = run.tries.get(failure.task, 0) + 1
             will_retry = tries <= failure.retries
+            run.fresh.append(
+                TaskFailed(
+                    self._clock.now_s(),
+                    failure.task,
+                    failure.claim.invocation,
+                    failure.claim.container,
+                    tries,
+                    failure.message,
+                    will_retry,
+                )
+            )
             if will_retry:
                 self._end(run, failure.claim, "retry")
                 pause_s = min(failure.backoff_cap_s, failure.backoff_s * 2.0 ** (tries - 1))
@@ -288,7 +321,7 @@ class MemoryStorage(Storage):
                 run.live += 1
                 self._due.append((self._clock.now_s() + pause_s, run.spec.run, failure.claim.invocation, invocation.attempt))
             else:
-                self._end_run(run, "failed", "task failed", failure.error)
+                self._end_run(run, "failed", f"task failed|{tries}", failure.error)
                 self._end(run, failure.claim, "failed")
             self._publish(run, failure.events)
             following = self._next(failure.claim.container)
@@ -380,7 +413,8 @@ class MemoryStorage(Storage):
                         run.live -= 1
                         self._activate(run, name, by="retry")
                         self._publish(run)
-            gone = tuple(name for name, state in self._containers.items() if state.expires_s <= now_s)
+            lapsed = sorted((state.expires_s, name) for name, state in self._containers.items() if state.expires_s <= now_s)
+            gone = tuple(name for _, name in lapsed)
             for container in gone:
                 self._lapse(container, "lost")
             for client in [name for name, expires_s in self._clients.items() if expires_s + grace_s <= now_s]:
@@ -406,7 +440,7 @@ class MemoryStorage(Storage):
                 idle={pool: len(names) for pool, names in self._idle.items() if names},
                 containers={name: state.pool for name, state in self._containers.items()},
                 waiting=tuple(sorted(self._waiting, key=lambda name: (self._waiting[name], name))),
-                assigned=sum(state.assigned is not None for state in self._containers.values()),
+                assigned=frozenset(name for name, state in self._containers.items() if state.assigned is not None),
             )
 
     def wait_demand(self, cursor: str, wait_s: float) -> str:
@@ -422,7 +456,7 @@ class MemoryStorage(Storage):
             if not names:
                 return None
             container = names.pop(0)
-            self._containers[container].inbox.append(Retire())
+            self._containers[container].push(Retire())
             self._changed.notify_all()
             return container
 
@@ -432,7 +466,7 @@ class MemoryStorage(Storage):
             state = self._containers.get(container)
             if self._waiting.pop(container, None) is None or state is None or state.assigned is None:
                 return False
-            state.inbox.append(YieldRequest(state.assigned[0], state.assigned[1]))
+            state.push(YieldRequest(state.assigned[0], state.assigned[1]))
             self._changed.notify_all()
             return True
 
@@ -479,8 +513,8 @@ class MemoryStorage(Storage):
         return run, invocation
 
     def _arrive(self, run: _Run, successor: Successor, upstream: int) -> bool:
-        arrived = run.arrived.setdefault(successor.task, set())
-        arrived.add(upstream)
+        arrived = run.arrived.setdefault(successor.task, {})
+        arrived[upstream] = None
         return len(arrived) >= successor.expected
 
     def _store(self, run: _Run, completion: Completion) -> None:
@@ -509,7 +543,9 @@ class MemoryStorage(Storage):
         elif invocation.state == "dormant" and invocation.gate == successor.task:
             self._activate(run, name, by)
         elif invocation.state == "assigned" and invocation.waits_for == successor.task:
-            self._containers[invocation.container].inbox.append(Ready(run.spec.run, name, successor.task))
+            invocation.waits_for = -1
+            self._waiting.pop(invocation.container, None)
+            self._containers[invocation.container].push(Ready(run.spec.run, name, successor.task))
 
     def _activate(self, run: _Run, name: str, by: str) -> None:
         """Hand an invocation to an idle container of its pool, or queue it."""
@@ -524,7 +560,7 @@ class MemoryStorage(Storage):
         idle = self._idle.get(invocation.pool)
         if idle:
             container = idle.pop()
-            self._containers[container].inbox.append(self._assign(container, run, name))
+            self._containers[container].push(self._assign(container, run, name))
         else:
             invocation.state = "pending"
             self._pending.setdefault(invocation.pool, deque()).append((run.spec.run, name, invocation.attempt))
@@ -534,6 +570,7 @@ class MemoryStorage(Storage):
         invocation = run.invocations[name]
         invocation.state = "assigned"
         invocation.container = container
+        invocation.number = 0
         self._containers[container].assigned = (run.spec.run, name, invocation.attempt)
         return self._message(container, run, name)
 
@@ -571,19 +608,22 @@ class MemoryStorage(Storage):
             raise Fenced(f"container {container} is not known to the store")
         if state.assigned is not None:
             if self._wanted(state.assigned):
-                # Parts may have got lost with the answer that carried them.
+                # Parts may have got lost with the answer that carried them, and whoever asks counts its calls anew.
                 state.known.clear()
-                return self._message(container, self._runs[state.assigned[0]], state.assigned[1])
+                run = self._runs[state.assigned[0]]
+                run.invocations[state.assigned[1]].number = 0
+                return self._message(container, run, state.assigned[1])
             state.assigned = None
         self._waiting.pop(container, None)
         queue = self._pending.get(state.pool, deque())
         while queue:
             run_id, name, attempt = queue.popleft()
-            run = self._runs.get(run_id)
-            if run is not None and run.status == "running":
-                invocation = run.invocations[name]
+            waiting = self._runs.get(run_id)
+            if waiting is not None and waiting.status == "running":
+                invocation = waiting.invocations[name]
                 if invocation.state == "pending" and invocation.attempt == attempt:
-                    return self._assign(container, run, name)
+                    return self._assign(container, waiting, name)
+        state.inbox.clear()
         idle = self._idle.setdefault(state.pool, [])
         if container not in idle:
             idle.append(container)
@@ -612,6 +652,13 @@ class MemoryStorage(Storage):
     def _end_run(self, run: _Run, status: str, reason: str, error: bytes = b"") -> None:
         run.status, run.reason, run.error = status, reason, error
         run.fresh.append(RunEnded(self._clock.now_s(), status, reason))
+        self._unqueue(run.spec.run)
+
+    def _unqueue(self, run: str) -> None:
+        """Nothing of an ended or deleted run waits for a container or a moment any more."""
+        for pool, queue in self._pending.items():
+            self._pending[pool] = deque(entry for entry in queue if entry[0] != run)
+        self._due = [entry for entry in self._due if entry[1] != run]
 
     def _lapse(self, container: str, reason: str) -> None:
         """Forget a dead container and dispatch its invocation again, until that has died too often."""

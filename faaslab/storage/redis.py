@@ -310,6 +310,7 @@ class RedisStorage(Storage):
             failure.backoff_s,
             failure.backoff_cap_s,
             failure.events,
+            failure.message,
             len(failure.outputs),
             *outputs,
         )

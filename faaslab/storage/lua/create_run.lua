@@ -1,19 +1,21 @@
--- Make a run known and dispatch its first invocations. ARGV: run, client, structure, ride, sinks (count), inline,
--- lapses, events, number of parts, digest, bytes ..., number of starts, then invocation, pool, tasks ...
+-- Make a run known and dispatch its first invocations. ARGV: run, client, digest of all that follows, structure, ride,
+-- sinks (count), inline, lapses, events, number of parts, digest, bytes ..., number of starts, then invocation, pool,
+-- tasks ... Answers {'exists'} for another run of that id, {'ok'} also for the same call once more.
 local run = ARGV[1]
-if redis.call('EXISTS', R(run, 'meta')) == 1 then return {'exists'} end
-redis.call('HSET', R(run, 'meta'), 'status', 'running', 'reason', '', 'client', ARGV[2], 'structure', ARGV[3],
-  'ride', ARGV[4], 'sinks_left', ARGV[5], 'inline', ARGV[6], 'lapses', ARGV[7], 'live', 0, 'ended', 0)
-redis.call('HSET', L .. 'runs', run, ARGV[2])
-local at = 9
+local digest = call('HGET', R(run, 'meta'), 'digest')
+if digest then return {digest == ARGV[3] and 'ok' or 'exists'} end
+call('HSET', R(run, 'meta'), 'status', 'running', 'reason', '', 'client', ARGV[2], 'digest', ARGV[3],
+  'structure', ARGV[4], 'ride', ARGV[5], 'sinks_left', ARGV[6], 'inline', ARGV[7], 'lapses', ARGV[8], 'live', 0,
+  'ended', 0)
+call('HSET', L .. 'runs', run, ARGV[2])
+local at = 10
 local parts = tonumber(ARGV[at])
-for i = 1, parts do redis.call('HSET', R(run, 'parts'), ARGV[at + 2 * i - 1], ARGV[at + 2 * i]) end
+for i = 1, parts do call('HSET', R(run, 'parts'), ARGV[at + 2 * i - 1], ARGV[at + 2 * i]) end
 at = at + 2 * parts + 1
 for i = 1, tonumber(ARGV[at]) do
   local inv, pool, tasks = ARGV[at + 3 * i - 2], ARGV[at + 3 * i - 1], ARGV[at + 3 * i]
-  set(run, inv, 'a', '1', 'p', pool, 't', tasks, 'u', '', 'l', '0')
-  for _, task in ipairs(split(tasks, ',')) do redis.call('HSET', R(run, 'own'), task, inv) end
-  activate(run, inv, '')
+  for _, task in ipairs(split(tasks)) do call('HSET', R(run, 'next'), task, '=' .. inv) end
+  activate(run, inv, '', '1', pool, tasks, '')
 end
-publish(run, ARGV[8])
+publish(run, ARGV[9])
 return {'ok'}

@@ -1,14 +1,14 @@
 -- What waits for containers. Answers {n, pool, pending, idle, ..., m, container, pool, ..., assigned, waiting...}.
-local pools = redis.call('SMEMBERS', L .. 'pools')
+local pools = call('SMEMBERS', L .. 'pools')
 local reply = {#pools}
 for _, pool in ipairs(pools) do
   reply[#reply + 1] = pool
-  reply[#reply + 1] = redis.call('LLEN', L .. 'pending:' .. pool)
-  reply[#reply + 1] = redis.call('LLEN', L .. 'idle:' .. pool)
+  reply[#reply + 1] = call('LLEN', L .. 'pending:' .. pool)
+  reply[#reply + 1] = call('LLEN', L .. 'idle:' .. pool)
 end
-local containers = redis.call('HGETALL', L .. 'containers')
+local containers = call('HGETALL', L .. 'containers')
 reply[#reply + 1] = #containers / 2
 for _, x in ipairs(containers) do reply[#reply + 1] = x end
-reply[#reply + 1] = redis.call('HLEN', L .. 'assigned')
-for _, c in ipairs(redis.call('ZRANGE', L .. 'waiting', 0, -1)) do reply[#reply + 1] = c end
+reply[#reply + 1] = call('HLEN', L .. 'assigned')
+for _, c in ipairs(call('ZRANGE', L .. 'waiting', 0, -1)) do reply[#reply + 1] = c end
 return reply

@@ -7,21 +7,18 @@ if refused then return refused end
 
 store_kept(run, 13)
 if ARGV[8] == '1' then set(run, inv, 't', ARGV[9]) end
-set(run, inv, 'u', '')
-local tries = redis.call('HINCRBY', R(run, 'tries'), task, 1)
+local tries = call('HINCRBY', R(run, 'tries'), task, 1)
 local again = tries <= tonumber(ARGV[7])
 if again then
   end_attempt(run, inv, attempt, c, 'retry')
-  local following = redis.call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
+  local following = call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
   set(run, inv, 's', 'due')
   live(run, 1)
   local pause = math.min(tonumber(ARGV[11]), tonumber(ARGV[10]) * 2 ^ (tries - 1))
-  redis.call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
+  call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
 else
   end_run(run, 'failed', 'task failed', ARGV[6])
   end_attempt(run, inv, attempt, c, 'failed')
 end
 publish(run, ARGV[12])
-local reply = {'ok', again and 1 or 0, tries}
-for _, field in ipairs(next_of(c)) do reply[#reply + 1] = field end
-return reply
+return next_of(c, {'ok', again and 1 or 0, tries})

@@ -1,9 +1,9 @@
 -- Parts of a run's DAG. ARGV: run, container, digests... Answers digest, bytes pairs; remembers who has them.
 local reply = {}
 for i = 3, #ARGV do
-  local part = redis.call('HGET', R(ARGV[1], 'parts'), ARGV[i])
+  local part = call('HGET', R(ARGV[1], 'parts'), ARGV[i])
   if part then
-    redis.call('SADD', L .. 'known:' .. ARGV[2], ARGV[i])
+    call('SADD', L .. 'known:' .. ARGV[2], ARGV[i])
     reply[#reply + 1] = ARGV[i]
     reply[#reply + 1] = part
   end

@@ -1,4 +1,4 @@
 -- Tell the longest-idle container of a pool to leave. ARGV: pool. Answers its id or nil.
-local c = redis.call('LPOP', L .. 'idle:' .. ARGV[1])
+local c = call('LPOP', L .. 'idle:' .. ARGV[1])
 if c then push(c, 'kind', 'retire') end
 return c

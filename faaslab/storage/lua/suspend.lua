@@ -6,14 +6,12 @@ if refused then return refused end
 
 store_kept(run, 7)
 end_attempt(run, inv, attempt, c, 'yielded')
-redis.call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
-if redis.call('HEXISTS', R(run, 'own'), gate) == 1 then
-  activate(run, inv, 'yield')
+call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
+if is_owned(run, gate) then
+  reactivate(run, inv, 'yield')
 else
   set(run, inv, 's', 'dormant', 'g', gate)
 end
 settle(run)
 publish(run, ARGV[6])
-local reply = {'ok'}
-for _, field in ipairs(next_of(c)) do reply[#reply + 1] = field end
-return reply
+return next_of(c, {'ok'})

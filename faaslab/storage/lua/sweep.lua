@@ -1,31 +1,32 @@
 -- Dispatch what is due, lapse containers whose lease ended, end and delete runs whose client is gone.
 -- ARGV: grace in seconds. Answers the removed containers.
 local grace = tonumber(ARGV[1])
-for _, entry in ipairs(redis.call('ZRANGEBYSCORE', L .. 'due', '-inf', seconds(NOW))) do
-  redis.call('ZREM', L .. 'due', entry)
-  local run, inv, attempt = string.match(entry, '^([^|]*)|([^|]*)|(%d+)$')
-  if status(run) == 'running' and get(run, inv, 's') == 'due' and get(run, inv, 'a') == attempt then
+for _, entry in ipairs(call('ZRANGEBYSCORE', L .. 'due', '-inf', seconds(NOW))) do
+  call('ZREM', L .. 'due', entry)
+  local run, inv, attempt = entry_of(entry)
+  local got = get(run, inv, 'sa')
+  if status(run) == 'running' and got[1] == 'due' and got[2] == attempt then
     live(run, -1)
-    activate(run, inv, 'retry')
+    reactivate(run, inv, 'retry')
     publish(run)
   end
 end
-local gone = redis.call('ZRANGEBYSCORE', L .. 'leases', '-inf', seconds(NOW))
+local gone = call('ZRANGEBYSCORE', L .. 'leases', '-inf', seconds(NOW))
 for _, c in ipairs(gone) do lapse(c, 'lost') end
-redis.call('ZREMRANGEBYSCORE', L .. 'clients', '-inf', seconds(NOW - grace))
-local runs = redis.call('HGETALL', L .. 'runs')
+call('ZREMRANGEBYSCORE', L .. 'clients', '-inf', seconds(NOW - grace))
+local runs = call('HGETALL', L .. 'runs')
 for i = 1, #runs, 2 do
   local run, client = runs[i], runs[i + 1]
-  if redis.call('ZSCORE', L .. 'clients', client) then
-    redis.call('HSET', R(run, 'meta'), 'ended', 0)
+  if call('ZSCORE', L .. 'clients', client) then
+    call('HSET', R(run, 'meta'), 'ended', 0)
   elseif status(run) == 'running' then
     end_run(run, 'cancelled', 'its client is gone')
     publish(run)
   else
-    local ended = tonumber(redis.call('HGET', R(run, 'meta'), 'ended') or '0')
+    local ended = tonumber(call('HGET', R(run, 'meta'), 'ended') or '0')
     if ended == 0 then
       -- The client may come back and read it within the grace time.
-      redis.call('HSET', R(run, 'meta'), 'ended', seconds(NOW))
+      call('HSET', R(run, 'meta'), 'ended', seconds(NOW))
     elseif ended + grace <= NOW then
       delete_run(run)
     end

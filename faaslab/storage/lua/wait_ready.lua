@@ -4,13 +4,14 @@ local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused = fenced(run, inv, attempt, c)
 if refused then return refused end
 
-if redis.call('HEXISTS', R(run, 'own'), task) == 1 then
+if is_owned(run, task) then
   set(run, inv, 'w', '-1')
-  redis.call('ZREM', L .. 'waiting', c)
+  call('ZREM', L .. 'waiting', c)
   local reply = {'ok', 1}
-  small(run, numbers(ARGV[6]), reply)
+  local upstreams = split(ARGV[6])
+  if #upstreams > 0 then small(run, upstreams, tonumber(call('HGET', R(run, 'meta'), 'inline')), reply, '') end
   return reply
 end
 set(run, inv, 'w', task)
-redis.call('ZADD', L .. 'waiting', 'NX', seconds(NOW), c)
+call('ZADD', L .. 'waiting', 'NX', seconds(NOW), c)
 return {'ok', 0}
