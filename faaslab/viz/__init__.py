@@ -1,1 +1,17 @@
-"""FaaSLab: viz."""
+"""Figures: in the style of a paper, drawn from traces and tables of runs."""
+
+from faaslab.viz.figures import bytes_figure, makespan_figure, run_table, save_figure
+from faaslab.viz.gantt import gantt
+from faaslab.viz.stats import Interval, bootstrap
+from faaslab.viz.theme import paper_style
+
+__all__ = [
+    "Interval",
+    "bootstrap",
+    "bytes_figure",
+    "gantt",
+    "makespan_figure",
+    "paper_style",
+    "run_table",
+    "save_figure",
+]

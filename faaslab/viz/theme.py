@@ -1,0 +1,77 @@
+"""How figures look: made for a column of a paper, readable in grey and by colour-blind readers.
+
+Sizes: 3.33 in is a column of ACM's ``acmart``, 7 in both. Fonts are embedded as TrueType (``pdf.fonttype`` 42), which
+publishers ask for. Colours are seaborn's ``colorblind`` palette; hatches say the same a second time.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+COLUMN_IN = 3.33
+DOUBLE_COLUMN_IN = 7.0
+
+PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
+"""The ``colorblind`` palette of seaborn 0.13, written out so that a figure doesn't depend on its version."""
+
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "oooo", "||||", "**")
+
+PHASES = ("startup", "fetch", "exec", "store", "wait")
+PHASE_LABELS = {"startup": "cold start", "fetch": "fetch", "exec": "execute", "store": "store", "wait": "wait"}
+PHASE_COLORS = {"startup": "#d55e00", "fetch": "#56b4e9", "exec": "#0173b2", "store": "#029e73", "wait": "#c8c8c8"}
+PHASE_HATCHES = {"startup": "////", "fetch": "....", "exec": "", "store": "\\\\\\\\", "wait": ""}
+
+_RC: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same figure on every machine
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "figure.dpi": 150,
+    "savefig.dpi": 300,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.grid.axis": "y",
+    "grid.linewidth": 0.4,
+    "grid.color": "#dddddd",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.0,
+    "hatch.linewidth": 0.4,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "legend.handleheight": 1.0,
+    "legend.columnspacing": 1.0,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "faaslab",
+}
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Draw what is inside in the style of a paper; the settings outside stay as they are."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+class PaperFigure(Figure):
+    """A figure that shows itself in a notebook, once, and is known to nobody else.
+
+    Figures made by pyplot are registered there until somebody closes them, and shown a second time by a notebook.
+    """
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with paper_style():
+            self.savefig(buffer, format="png", dpi=150)
+        return buffer.getvalue()
