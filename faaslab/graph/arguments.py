@@ -165,7 +165,9 @@ class Splitter:
     def _keys(mapping: Mapping[Any, Any], label: Label) -> tuple[Any, ...]:
         for key in mapping:
             if isinstance(key, (Task, TaskItem)):
-                raise LazyTaskError(f"argument {label!r} has the lazy {key!r} as a key of a dictionary; only values may be")
+                raise LazyTaskError(
+                    f"argument {label!r} has the lazy {key!r} as a key of a dictionary; only values may be"
+                )
         return tuple(mapping)
 
 
@@ -198,7 +200,7 @@ def _is_container(cls: type) -> bool:
     if cls in _EXACT:
         return True
     return (issubclass(cls, tuple) and hasattr(cls, "_fields")) or (
-        hasattr(cls, "__dataclass_fields__") and cls.__new__ is object.__new__
+        hasattr(cls, "__dataclass_fields__") and cls.__new__ is object.__new__  # type: ignore[comparison-overlap]
     )
 
 

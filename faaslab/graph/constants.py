@@ -10,12 +10,17 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-_ATOM_TYPES = frozenset((int, str, bytes, bool, type(None), complex))
+from faaslab.graph.pickling import content_digest, serialize
+
+_ATOM_TYPES = frozenset((int, bool, type(None)))
 ATOM_BYTES = 512
 """Longer strings and byte strings are serialized one by one."""
 
 _IMMUTABLE_TYPES = _ATOM_TYPES | {
+    str,
+    bytes,
     float,
+    complex,
     type(Ellipsis),
     range,
     datetime.date,
@@ -48,7 +53,7 @@ class Constant:
     immutable: bool
 
     def load(self) -> Any:
-        """Return the value, a new object each time."""
+        """Return a new object with the value."""
         return pickle.loads(self.data)
 
 
@@ -64,10 +69,10 @@ class ConstantTable:
     def add(self, value: Any) -> int:
         """Return the index of a constant, after adding it if it is new."""
         cls = type(value)
-        if (cls in _ATOM_TYPES and not (cls is str or cls is bytes)) or ((cls is str or cls is bytes) and len(value) <= ATOM_BYTES):
-            return self._atom((cls, value if cls is not complex else repr(value)), value)
-        if cls is float:
-            return self._atom((cls, value.hex()), value)  # 0.0 and -0.0 are equal, and no nan equals itself
+        if cls in _ATOM_TYPES or ((cls is str or cls is bytes) and len(value) <= ATOM_BYTES):
+            return self._atom((cls, value), value)
+        if cls is float or cls is complex:
+            return self._atom((cls, repr(value)), value)  # 0.0 and -0.0 are equal, and no nan equals itself
         known = self._by_object.get(id(value))
         if known is None:
             known = self._by_object[id(value)] = (value, self._pickled(value))
@@ -81,8 +86,6 @@ class ConstantTable:
         return index
 
     def _pickled(self, value: Any) -> int:
-        from faaslab.graph.pickling import content_digest, serialize
-
         data = serialize(value)
         digest = content_digest(data)
         index = self._by_digest.get(digest)

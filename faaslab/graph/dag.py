@@ -75,7 +75,9 @@ class DAG:
                 key = (task.function, program, tuple(task.kwargs))
                 kind = fast.get(key)
                 if kind is None:
-                    shared = Kind(functions.add(task, self.ids[number]), task.name, program, key[2], task.function.options)
+                    shared = Kind(
+                        functions.add(task, self.ids[number]), task.name, program, key[2], task.function.options
+                    )
                     kind = fast[key] = kinds.setdefault(shared, len(kinds))
                 kind_of.append(kind)
                 refs.append(tuple([index[upstream] for upstream in upstreams]))
@@ -178,13 +180,14 @@ class DAG:
 
     @cached_property
     def structure_hash(self) -> str:
-        """Hash of functions (by identity), wiring, argument shapes and options that change what runs; no constants' values.
+        """Hash of functions (by identity), wiring, argument shapes and the options that matter; not of constants' values.
 
         Equal across kernels and machines for the same workflow.
         """
         digest = hashlib.sha256()
         kinds = [
-            (k.function, k.program, k.keywords, k.options.memory_mib, k.options.pure, k.options.outputs) for k in self.kinds
+            (k.function, k.program, k.keywords, k.options.memory_mib, k.options.pure, k.options.outputs)
+            for k in self.kinds
         ]
         identities = [function.identity for function in self.functions]
         # repr of nested tuples of integers and strings is unambiguous.

@@ -59,7 +59,9 @@ class TaskOptions:
             return
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if not number or not (value >= 0 if zero else value > 0):
-            raise GraphError(f"task option {name} is {value!r}, must be a number {'of 0 or more' if zero else 'above 0'}")
+            raise GraphError(
+                f"task option {name} is {value!r}, must be a number {'of 0 or more' if zero else 'above 0'}"
+            )
 
 
 OPTION_NAMES = tuple(field.name for field in fields(TaskOptions))

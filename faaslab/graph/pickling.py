@@ -23,7 +23,9 @@ from faaslab.graph.task import TaskFunction
 _PROTOCOL = 5
 # The registry of modules that travel by value belongs to cloudpickle and is one per process.
 _registry = threading.RLock()
-_MODULE_OWN = frozenset(("__builtins__", "__loader__", "__spec__", "__cached__", "__file__", "__path__", "__warningregistry__"))
+_MODULE_OWN = frozenset(
+    ("__builtins__", "__loader__", "__spec__", "__cached__", "__file__", "__path__", "__warningregistry__")
+)
 
 
 class _Installed:
@@ -72,7 +74,7 @@ def local_modules_by_value() -> Iterator[None]:
                 cloudpickle.unregister_pickle_by_value(module)
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.FunctionType):
             reference = _installed_task_function(obj)

@@ -49,8 +49,6 @@ F = TypeVar("F")
 # Only the order of two numbers is ever read: the creation order of tasks.
 _creation = itertools.count()
 
-_VALUE_METHODS = ["bool", "iter", "next", "len", "eq", "ne", "lt", "le", "gt", "ge", "getitem", "setitem", "delitem", "contains", "reversed", "format", "int", "float", "complex", "index", "add", "radd", "sub", "rsub", "mul", "rmul", "matmul", "rmatmul", "truediv", "rtruediv", "floordiv", "rfloordiv", "mod", "rmod", "pow", "rpow", "and", "rand", "or", "ror", "xor", "rxor", "lshift", "rlshift", "rshift", "rrshift", "neg", "pos", "abs", "invert", "enter", "exit", "await"]
-
 
 class Lazy(Generic[T_co]):
     """A value that does not exist yet; whatever needs the value raises."""
@@ -63,28 +61,23 @@ class Lazy(Generic[T_co]):
 
         return compute(self, **settings)  # type: ignore[no-any-return]
 
+    def _refuse(self, *args: Any) -> NoReturn:
+        raise LazyTaskError(
+            f"{self!r} is lazy and has no value yet: it can't be tested, iterated, compared, indexed, converted or "
+            "formatted; pass it to another task, or get its value with .compute()"
+        )
+
+    if not TYPE_CHECKING:  # type checkers refuse these because they don't see them
+        __bool__ = __iter__ = __len__ = __contains__ = __getitem__ = __setitem__ = __format__ = _refuse
+        __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __int__ = __float__ = __index__ = _refuse
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+        __hash__ = object.__hash__
+
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise LazyTaskError(
-            f"the lazy task {self!r} is used as a value inside an object, closure or result; "
-            "pass it as an argument (lists, tuples, dicts, sets and dataclasses of tasks are fine)"
+            f"{self!r} is lazy and has no value yet, but stands inside an object, a closure or a result; pass it as an "
+            "argument of a task (also in lists, tuples, sets, dataclasses and as a value of dictionaries)"
         )
-
-
-def _refusal(method: str) -> Callable[..., NoReturn]:
-    def refuse(self: Any, *args: Any) -> NoReturn:
-        raise LazyTaskError(
-            f"{self!r} is lazy and has no value yet, so {method} can't be used on it; "
-            "pass it to another task, or get its value with .compute()"
-        )
-
-    return refuse
-
-
-# Set here and not in the class body, so that type checkers refuse `for x in task` as well.
-for _method in _VALUE_METHODS:
-    setattr(Lazy, f"__{_method}__", _refusal(f"__{_method}__"))
-# By identity: defining __eq__ on the class afterwards leaves the inherited hash in place, this says so.
-Lazy.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 class Task(Lazy[T_co]):
@@ -240,11 +233,11 @@ class TaskDecorator:
         self._options = options
 
     @overload
-    def __call__(self, fn: Callable[..., Coroutine[Any, Any, R]], /) -> TaskFunctionN[Any, R]: ...
+    def __call__(self, fn: Callable[..., Coroutine[Any, Any, R]], /) -> TaskFunctionN[Any, R]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, fn: Callable[..., Iterator[R]], /) -> TaskFunctionN[Any, list[R]]: ...
+    def __call__(self, fn: Callable[..., Iterator[R]], /) -> TaskFunctionN[Any, list[R]]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, fn: Variadic[A, R], /) -> TaskFunctionN[A, R]: ...
+    def __call__(self, fn: Variadic[A, R], /) -> TaskFunctionN[A, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: Callable[[A, B, C, D, E, F], R], /) -> TaskFunction6[A, B, C, D, E, F, R]: ...
     @overload
@@ -260,7 +253,7 @@ class TaskDecorator:
     @overload
     def __call__(self, fn: Callable[[], R], /) -> TaskFunction0[R]: ...
     @overload
-    def __call__(self, fn: Callable[..., R], /) -> TaskFunctionN[Any, R]: ...
+    def __call__(self, fn: Callable[..., R], /) -> TaskFunctionN[Any, R]: ...  # type: ignore[overload-cannot-match]
     @overload
     def __call__(
         self,

@@ -18,36 +18,30 @@ F = TypeVar("F")
 Container: TypeAlias = list[Any] | tuple[Any, ...] | dict[Any, Any] | set[Any] | frozenset[Any]
 Argument: TypeAlias = A | Task[A] | TaskItem[A] | Container
 
-
 class Variadic(Protocol[A_contra, R_co]):
     """A function of any number of positional arguments."""
 
     def __call__(self, *args: A_contra) -> R_co: ...
-
 
 class TaskFunctionN(TaskFunction[R], Generic[A, R]):
     """Any number of parameters, all of one type."""
 
     def __call__(self, /, *args: Argument[A], **kwargs: Any) -> Task[R]: ...
 
-
 class TaskFunction0(TaskFunction[R]):
     """No positional parameter."""
 
     def __call__(self, /, **kwargs: Any) -> Task[R]: ...
-
 
 class TaskFunction1(TaskFunction[R], Generic[A, R]):
     """One positional parameter; parameters with defaults count, all may be given by name."""
 
     def __call__(self, a: Argument[A] = ..., /, **kwargs: Any) -> Task[R]: ...
 
-
 class TaskFunction2(TaskFunction[R], Generic[A, B, R]):
     """Two positional parameters."""
 
     def __call__(self, a: Argument[A] = ..., b: Argument[B] = ..., /, **kwargs: Any) -> Task[R]: ...
-
 
 class TaskFunction3(TaskFunction[R], Generic[A, B, C, R]):
     """Three positional parameters."""
@@ -55,7 +49,6 @@ class TaskFunction3(TaskFunction[R], Generic[A, B, C, R]):
     def __call__(
         self, a: Argument[A] = ..., b: Argument[B] = ..., c: Argument[C] = ..., /, **kwargs: Any
     ) -> Task[R]: ...
-
 
 class TaskFunction4(TaskFunction[R], Generic[A, B, C, D, R]):
     """Four positional parameters."""
@@ -70,7 +63,6 @@ class TaskFunction4(TaskFunction[R], Generic[A, B, C, D, R]):
         **kwargs: Any,
     ) -> Task[R]: ...
 
-
 class TaskFunction5(TaskFunction[R], Generic[A, B, C, D, E, R]):
     """Five positional parameters."""
 
@@ -84,7 +76,6 @@ class TaskFunction5(TaskFunction[R], Generic[A, B, C, D, E, R]):
         /,
         **kwargs: Any,
     ) -> Task[R]: ...
-
 
 class TaskFunction6(TaskFunction[R], Generic[A, B, C, D, E, F, R]):
     """Six positional parameters; beyond that a function is seen as ``Callable[..., R]``."""
@@ -101,12 +92,10 @@ class TaskFunction6(TaskFunction[R], Generic[A, B, C, D, E, F, R]):
         **kwargs: Any,
     ) -> Task[R]: ...
 
-
 class MultiOutputFunction(TaskFunction[R]):
     """A function with several outputs."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> tuple[TaskItem[Any], ...]: ...
-
 
 class MultiOutputDecorator(Protocol):
     """``@task(outputs=n)``."""
