@@ -1,6 +1,6 @@
 """What a finished task means for its successors: which run here at once, which the store has to hear of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,38 +55,55 @@ class Onward:
     take: int
 
 
-def onward(dag: Wiring, task: int, worker: str | None, size_mib: int, *, visible: bool) -> Onward:
+def onward(
+    dag: Wiring, expected: Callable[[int], int], task: int, worker: str | None, size_mib: int, *, visible: bool
+) -> Onward:
     """Decide where a finished task leads.
 
     A planned worker goes on with its own list. Otherwise this is WUKONG's rule (SoCC'20, section 3): become one ready
     successor, invoke the rest; a sole successor without other inputs needs no announcement at all.
 
     Args:
+        expected: How many inputs of a task come through the store (``Arrivals`` of this DAG).
         worker: The planned worker that ran it; None: decided at run time.
         size_mib: Size of the container that ran it.
         visible: The output has to be stored whoever needs it (a sink, an impure task, or ``skip_storage`` is off).
     """
     successors = dag.successors(task)
     if worker is not None:
-        waiting = tuple(_waiting(dag, s) for s in successors if dag.assigned_to(s) != worker)
+        waiting = tuple(_waiting(dag, expected, s) for s in successors if dag.assigned_to(s) != worker)
         return Onward((), waiting, 0)
     if len(successors) == 1 and not visible:
         only = successors[0]
         if dag.assigned_to(only) is None and dag.size_mib(only) == size_mib and len(dag.upstreams(only)) == 1:
             return Onward((only,), (), 0)
-    return Onward((), tuple(_waiting(dag, s) for s in successors), 1)
+    return Onward((), tuple(_waiting(dag, expected, s) for s in successors), 1)
 
 
-def _waiting(dag: Wiring, task: int) -> Waiting:
+def _waiting(dag: Wiring, expected: Callable[[int], int], task: int) -> Waiting:
     worker = dag.assigned_to(task)
     gate = worker is not None and dag.order(worker)[0] == task
-    return Waiting(task, arrivals(dag, task), worker or "", gate, dag.size_mib(task))
+    return Waiting(task, expected(task), worker or "", gate, dag.size_mib(task))
 
 
-def arrivals(dag: Wiring, task: int) -> int:
-    """Return how many inputs of a task come through the store: all but those its planned worker makes itself."""
-    worker = dag.assigned_to(task)
-    upstreams = dag.upstreams(task)
-    if worker is None:
-        return len(upstreams)
-    return sum(dag.assigned_to(upstream) != worker for upstream in upstreams)
+class Arrivals:
+    """How many inputs of a task come through the store: all but those its planned worker makes itself.
+
+    Remembers the answers: every upstream of a wide fan-in asks.
+    """
+
+    def __init__(self, dag: Wiring) -> None:
+        self._dag = dag
+        self._known: dict[int, int] = {}
+
+    def __call__(self, task: int) -> int:
+        """Return the number of distinct upstream tasks that arrive at ``task`` through the store."""
+        known = self._known.get(task)
+        if known is None:
+            worker = self._dag.assigned_to(task)
+            upstreams = self._dag.upstreams(task)
+            known = len(upstreams)
+            if worker is not None:
+                known = sum(self._dag.assigned_to(upstream) != worker for upstream in upstreams)
+            self._known[task] = known
+        return known

@@ -1,14 +1,14 @@
 """The store on a Redis-compatible server (6.2 or newer, Valkey included): every operation is one script."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
+import hiredis
 
 from faaslab.errors import Fenced, StorageError, StoreUnavailable
 from faaslab.protocol.messages import (
@@ -28,8 +28,11 @@ from faaslab.protocol.messages import (
     YieldRequest,
 )
 from faaslab.protocol.storage import Storage
+from faaslab.storage.connection import Address, Connection, NoAnswer, Unwelcome, Word
 
 LUA_FOLDER = Path(__file__).parent / "lua"
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
+"""Pauses between attempts to reach a server that does not listen; each is twice the one before."""
 
 
 @cache
@@ -52,59 +55,90 @@ def _inputs(fields: Sequence[bytes]) -> dict[int, bytes]:
 
 
 class RedisStorage(Storage):
-    """A lab's keys on a server.
+    """A lab's keys on a server. Threads may share it: each call takes a connection of its own from a small stack.
+
+    Every operation may be sent twice, so a call that loses its connection is repeated until ``reconnect_s`` have passed.
 
     Args:
-        url: ``redis://…`` or ``unix://…``.
+        url: ``redis://…``, ``rediss://…`` or ``unix://…``; may hold a password, which no message repeats.
         lab: Id of the lab; all its keys begin with ``faaslab:{<lab>}:``.
         timeout_s: A call without an answer for this long fails.
-        chunk_bytes: Blobs are written in chunks of this size.
+        reconnect_s: How long a server that has gone is waited for.
     """
 
-    def __init__(self, url: str, lab: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, lab: str, *, timeout_s: float = 30.0, reconnect_s: float = 3.0) -> None:
         self.url = url
         self.lab = lab
+        self._address = Address.parse(url)
         self._prefix = f"faaslab:{{{lab}}}:"
         self._timeout_s = timeout_s
-        retry = Retry(ExponentialBackoff(cap=0.5, base=0.01), 4)
-        self._client: redis.Redis = redis.Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=min(timeout_s, 5.0),
-            retry=retry,
-            retry_on_error=[redis.ConnectionError],
-        )
+        self._reconnect_s = reconnect_s
+        self._unused: list[Connection] = []
+        self._pid = os.getpid()
 
     # -- calling --------------------------------------------------------------------------------------------------
 
-    def _guard(self, call: Callable[[], Any]) -> Any:
-        """Run a call and turn the client library's errors into ours."""
-        try:
-            return call()
-        except redis.TimeoutError as error:
-            raise StorageError(f"the store at {self.url} did not answer within {self._timeout_s} s: {error}") from error
-        except redis.AuthenticationError as error:
-            raise StoreUnavailable(f"the store at {self.url} refused the password: {error}") from error
-        except redis.ConnectionError as error:
-            raise StoreUnavailable(
-                f"no store answers at {self.url} ({error}); start one or unset FAASLAB_REDIS_URL to use the embedded server"
-            ) from error
-        except redis.RedisError as error:
-            raise StorageError(f"the store at {self.url} refused a call: {error}") from error
+    def _send(self, commands: Sequence[Sequence[Word]], wait_s: float = 0.0) -> list[Any]:
+        """Send commands on a free connection, again on a new one if that breaks, and return the answers."""
+        if self._pid != os.getpid():  # a fork must not talk on its parent's connections
+            self._pid, self._unused = os.getpid(), []
+        deadline_s, pause_s = 0.0, 0.0
+        while True:
+            connection = None
+            try:
+                connection = self._unused.pop() if self._unused else Connection(self._address, self._timeout_s)
+                answers = connection.pipeline(commands, wait_s)
+                self._unused.append(connection)
+                return answers
+            except NoAnswer:
+                self._drop(connection)
+                raise StorageError(
+                    f"the store at {self._address.place} did not answer {commands[0][0]!s} within {self._timeout_s + wait_s:g} s"
+                ) from None
+            except Unwelcome as error:
+                raise StoreUnavailable(f"the store at {self._address.place} refused the connection: {error}") from None
+            except OSError as error:
+                self._drop(connection)
+                self.close()  # if one connection is broken, so are the others
+                now_s = time.monotonic()
+                deadline_s = deadline_s or now_s + self._reconnect_s
+                if now_s + pause_s > deadline_s:
+                    raise StoreUnavailable(
+                        f"no store answers at {self._address.place} ({error}); start one, or unset FAASLAB_REDIS_URL to use "
+                        "the embedded server"
+                    ) from error
+                time.sleep(pause_s)
+                pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s))
+            except BaseException:
+                self._drop(connection)
+                raise
 
-    def _run(self, name: str, *args: Any) -> Any:
+    @staticmethod
+    def _drop(connection: Connection | None) -> None:
+        if connection is not None:
+            connection.close()
+
+    def _command(self, *words: Word, wait_s: float = 0.0) -> Any:
+        """Send one command."""
+        answer = self._send((words,), wait_s)[0]
+        if type(answer) is hiredis.ReplyError:
+            raise self._refused(answer)
+        return answer
+
+    def _refused(self, answer: hiredis.ReplyError) -> StorageError:
+        return StorageError(f"the store at {self._address.place} refused a call: {answer}")
+
+    def _run(self, name: str, *args: Word) -> Any:
         """Run a script by its digest; the server learns the text the first time it lacks it."""
         text, digest = _script(name)
+        answer = self._send((("EVALSHA", digest, 1, self._prefix, *args),))[0]
+        if type(answer) is hiredis.ReplyError:
+            if not str(answer).startswith("NOSCRIPT"):
+                raise self._refused(answer)
+            return self._command("EVAL", text, 1, self._prefix, *args)
+        return answer
 
-        def call() -> Any:
-            try:
-                return self._client.execute_command("EVALSHA", digest, 1, self._prefix, *args)
-            except redis.exceptions.NoScriptError:
-                return self._client.execute_command("EVAL", text, 1, self._prefix, *args)
-
-        return self._guard(call)
-
-    def _claimed(self, name: str, claim: Claim, *args: Any) -> list[Any]:
+    def _claimed(self, name: str, claim: Claim, *args: Word) -> list[Any]:
         """Run a script that checks a claim first."""
         answer: list[Any] = self._run(name, claim.run, claim.invocation, claim.attempt, claim.container, *args)
         if answer[0] == b"fenced":
@@ -164,10 +198,12 @@ class RedisStorage(Storage):
         """See ``Storage``."""
         parts = [x for pair in spec.parts.items() for x in pair]
         starts = [x for start in spec.starts for x in (start.invocation, start.pool, _csv(start.tasks))]
+        same = (spec.client, spec.structure, sorted(spec.parts), spec.ride, spec.sinks, spec.starts, spec.events)
         answer = self._run(
             "create_run",
             spec.run,
             spec.client,
+            hashlib.sha256(repr(same).encode()).hexdigest(),
             spec.structure,
             ",".join(spec.ride),
             len(spec.sinks),
@@ -184,34 +220,24 @@ class RedisStorage(Storage):
 
     def run_status(self, run: str) -> RunStatus | None:
         """See ``Storage``."""
-
-        def call() -> tuple[list[bytes | None], bytes | None]:
-            pipe = self._client.pipeline(transaction=True)
-            pipe.hmget(self._key(run, "meta"), "status", "reason", "live")
-            pipe.get(self._key(run, "error"))
-            meta, error = pipe.execute()
-            return meta, error
-
-        meta, error = self._guard(call)
-        if meta[0] is None:
+        answer = self._run("run_status", run)
+        if not answer:
             return None
-        return RunStatus(meta[0].decode(), meta[1].decode(), error or b"", int(meta[2]))
+        status, reason, live, error = answer
+        return RunStatus(status.decode(), reason.decode(), error, int(live))
 
     def read_events(self, run: str, cursor: str, wait_s: float) -> tuple[str, list[bytes]]:
         """See ``Storage``."""
-        key = self._key(run, "events")
-        block = max(1, round(wait_s * 1000)) if wait_s > 0 else None
-        answer = self._guard(lambda: self._client.xread({key: cursor}, count=1000, block=block))
-        if not answer:
+        entries = self._read(self._key(run, "events"), cursor, wait_s, 1000)
+        if not entries:
             return cursor, []
-        entries = answer[0][1]
-        return entries[-1][0].decode(), [batch for _, fields in entries for batch in fields.values()]
+        return entries[-1][0].decode(), [batch for _, fields in entries for batch in fields[1::2]]
 
     def fetch(self, run: str, tasks: Sequence[int]) -> dict[int, bytes]:
         """See ``Storage``."""
         if not tasks:
             return {}
-        answer = self._guard(lambda: self._client.hmget(self._key(run, "out"), list(map(str, tasks))))
+        answer = self._command("HMGET", self._key(run, "out"), *tasks)
         return {task: output for task, output in zip(tasks, answer, strict=True) if output is not None}
 
     def cancel_run(self, run: str, status: str, reason: str, error: bytes = b"") -> bool:
@@ -224,11 +250,11 @@ class RedisStorage(Storage):
 
     def renew_client(self, client: str, lease_s: float) -> None:
         """See ``Storage``."""
-        self._guard(lambda: self._client.zadd(self._prefix + "clients", {client: self.now_s() + lease_s}))
+        self._run("renew_client", client, lease_s)
 
     def remove_client(self, client: str) -> None:
         """See ``Storage``."""
-        self._guard(lambda: self._client.zrem(self._prefix + "clients", client))
+        self._command("ZREM", self._prefix + "clients", client)
 
     # -- containers -----------------------------------------------------------------------------------------------
 
@@ -247,17 +273,10 @@ class RedisStorage(Storage):
 
     def listen(self, container: str, cursor: str, wait_s: float) -> tuple[str, Message | None]:
         """See ``Storage``."""
-        key = f"{self._prefix}inbox:{container}"
-        block = max(1, round(wait_s * 1000)) if wait_s > 0 else None
-        # The raw command keeps the fields as a flat list and skips the library's parsing.
-        words = ["XREAD", "COUNT", 1, *(["BLOCK", block] if block else []), "STREAMS", key, cursor]
-        answer = self._guard(lambda: self._client.execute_command(*words, NEVER_DECODE=True))
-        if not answer:
+        entries = self._read(f"{self._prefix}inbox:{container}", cursor, wait_s, 1)
+        if not entries:
             return cursor, None
-        entries = answer[0][1] if isinstance(answer, list) else next(iter(answer.values()))[0]
-        entry, fields = entries[0]
-        flat = fields if isinstance(fields, list) else [x for pair in fields.items() for x in pair]
-        return entry.decode(), self._message(flat)
+        return entries[0][0].decode(), self._message(entries[0][1])
 
     def leave(self, container: str) -> bool:
         """See ``Storage``."""
@@ -288,6 +307,7 @@ class RedisStorage(Storage):
             _csv(completion.remaining),
             "1" if completion.ends else "0",
             completion.events,
+            completion.number,
             len(completion.successors),
             *successors,
         )
@@ -345,14 +365,26 @@ class RedisStorage(Storage):
     def put_blob(self, run: str, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """See ``Storage``."""
         for index, chunk in enumerate(chunks):
-            self._run("put_chunk", run, f"{key}:{index}", chunk)
+            name = self._key(run, f"blob:{key}:{index}")
+            self._transaction(("SET", name, chunk), "keep_chunk", run, name)
+
+    def _transaction(self, command: Sequence[Word], script: str, *args: Word) -> None:
+        """Run a command and then a script, with nothing between; large bytes need not pass through the script."""
+        text, digest = _script(script)
+        for run_script in (("EVALSHA", digest), ("EVAL", text)):
+            answers = self._send((("MULTI",), command, (*run_script, 1, self._prefix, *args), ("EXEC",)))
+            errors = [x for x in (*answers, *(answers[-1] or ())) if type(x) is hiredis.ReplyError]
+            if not errors:
+                return
+            if not str(errors[0]).startswith("NOSCRIPT"):
+                raise self._refused(errors[0])
 
     def get_blob(self, run: str, key: str, chunks: int) -> list[bytes]:
         """See ``Storage``."""
         data: list[bytes] = []
         for index in range(chunks):
             name = self._key(run, f"blob:{key}:{index}")
-            chunk = self._guard(lambda name=name: self._client.get(name))
+            chunk = self._command("GET", name)
             if chunk is None:
                 raise StorageError(f"blob {key!r} of run {run} has {index} of {chunks} chunks")
             data.append(chunk)
@@ -374,15 +406,20 @@ class RedisStorage(Storage):
             pending={pool: pending for pool, pending, _ in rows if pending},
             idle={pool: idle for pool, _, idle in rows if idle},
             containers={answer[i].decode(): answer[i + 1].decode() for i in range(end + 1, after, 2)},
-            assigned=answer[after],
-            waiting=tuple(name.decode() for name in answer[after + 1 :]),
+            assigned=frozenset(name.decode() for name in answer[after + 1 : after + 1 + answer[after]]),
+            waiting=tuple(name.decode() for name in answer[after + 1 + answer[after] :]),
         )
 
     def wait_demand(self, cursor: str, wait_s: float) -> str:
         """See ``Storage``."""
-        key = self._prefix + "gateway"
-        answer = self._guard(lambda: self._client.xread({key: cursor}, block=max(1, round(wait_s * 1000))))
-        return answer[0][1][-1][0].decode() if answer else cursor
+        entries = self._read(self._prefix + "gateway", cursor, wait_s, 100)
+        return entries[-1][0].decode() if entries else cursor
+
+    def _read(self, stream: str, cursor: str, wait_s: float, count: int) -> list[Any]:
+        """Return entries of a stream after ``cursor``, waiting up to ``wait_s`` for the first."""
+        block: tuple[Word, ...] = ("BLOCK", max(1, round(wait_s * 1000))) if wait_s > 0 else ()
+        answer = self._command("XREAD", "COUNT", count, *block, "STREAMS", stream, cursor, wait_s=wait_s)
+        return answer[0][1] if answer else []
 
     def retire_idle(self, pool: str) -> str | None:
         """See ``Storage``."""
@@ -395,26 +432,40 @@ class RedisStorage(Storage):
 
     def clients(self) -> Mapping[str, float]:
         """See ``Storage``."""
-        now_s = self.now_s()
-        rows = self._guard(lambda: self._client.zrange(self._prefix + "clients", 0, -1, withscores=True))
-        return {name.decode(): score - now_s for name, score in rows}
+        rows = self._run("clients")
+        return {rows[i].decode(): float(rows[i + 1]) for i in range(0, len(rows), 2)}
 
     def now_s(self) -> float:
         """See ``Storage``."""
-        seconds, micros = self._guard(self._client.time)
-        return float(seconds) + micros / 1e6
+        seconds, micros = self._command("TIME")
+        return int(seconds) + int(micros) / 1e6
 
     def leftovers(self) -> list[str]:
         """See ``Storage``."""
-        keys = self._guard(lambda: list(self._client.scan_iter(match=self._prefix.replace("{", "[{]") + "*", count=1000)))
-        names = [key.decode(errors="replace")[len(self._prefix) :] for key in keys]
-        return sorted(name for name in names if name.startswith(("run:", "pending:", "due")) or name == "runs")
+        names = [key.decode(errors="replace")[len(self._prefix) :] for key in self._keys()]
+        return sorted(name for name in names if name.startswith(("run:", "pending:")) or name in ("due", "runs"))
+
+    # -- beyond the interface -------------------------------------------------------------------------------------
+
+    def reserve_link(self, busy_s: float) -> float:
+        """Reserve an emulated link that all users of the store share for ``busy_s``; returns the seconds until that is over."""
+        return float(self._run("throttle", busy_s))
 
     def delete_lab(self) -> None:
         """Remove every key of the lab."""
-        keys = self._guard(lambda: list(self._client.scan_iter(match=self._prefix.replace("{", "[{]") + "*", count=1000)))
+        keys = self._keys()
         for start in range(0, len(keys), 1000):
-            self._guard(lambda start=start: self._client.unlink(*keys[start : start + 1000]))
+            self._command("UNLINK", *keys[start : start + 1000])
+
+    def _keys(self) -> list[bytes]:
+        pattern = "".join(f"\\{x}" if x in "*?[]^\\" else x for x in self._prefix) + "*"
+        keys: set[bytes] = set()
+        cursor: bytes = b"0"
+        while True:
+            cursor, found = self._command("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            keys.update(found)
+            if cursor == b"0":
+                return sorted(keys)
 
     def ping(self) -> str:
         """Return the server's run id, which changes when it restarts.
@@ -423,14 +474,17 @@ class RedisStorage(Storage):
             StoreUnavailable: It does not answer.
             StorageError: Its eviction policy may drop keys of a run.
         """
-        info = self._guard(lambda: self._client.info("server"))
-        policy = self._guard(lambda: self._client.info("memory")).get("maxmemory_policy", "noeviction")
+        lines = self._command("INFO", "everything").decode().splitlines()
+        info = dict(line.split(":", 1) for line in lines if ":" in line)
+        policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise StorageError(
-                f"the store at {self.url} has maxmemory-policy {policy!r}, which may drop data of a run; set it to noeviction"
+                f"the store at {self._address.place} has maxmemory-policy {policy!r}, which may drop data of a run; "
+                "set it to noeviction"
             )
-        return str(info["run_id"])
+        return info["run_id"]
 
     def close(self) -> None:
         """Release connections."""
-        self._client.close()
+        while self._unused:
+            self._unused.pop().close()

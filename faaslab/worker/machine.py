@@ -19,7 +19,7 @@ from typing import Any
 
 from faaslab.errors import Fenced
 from faaslab.policy.recovery import lost_work, unfinished
-from faaslab.policy.successors import Onward, arrivals, onward
+from faaslab.policy.successors import Arrivals, Onward, onward
 from faaslab.protocol.clock import Clock
 from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.messages import (
@@ -82,7 +82,7 @@ class Container:
         self._served: deque[tuple[str, str, int]] = deque(maxlen=128)
         self._lab_codec = Codec(settings.secret)
         self._emulation = Emulation(0.0, settings.invocation_latency_s, settings.sigma, settings.seed)
-        self._dags: OrderedDict[str, WorkerDag] = OrderedDict()
+        self._dags: OrderedDict[str, tuple[WorkerDag, Arrivals]] = OrderedDict()
         self._sealed: dict[str, bytes] = {}
         self._loaded: dict[str, Any] = {}
 
@@ -166,15 +166,15 @@ class Container:
         """Return those of the parts that this container does not have."""
         return [d for d in digests if d not in self._sealed and d not in self._loaded and d not in self._dags]
 
-    def dag(self, digest: str) -> WorkerDag:
-        """Return a DAG whose structure is here."""
-        dag = self._dags.get(digest)
-        if dag is None:
-            dag = self._dags[digest] = WorkerDag.decode(self._lab_codec.unseal(self._sealed.pop(digest)))
+    def dag(self, digest: str) -> tuple[WorkerDag, Arrivals]:
+        """Return a DAG whose structure is here, and its fan-ins."""
+        if digest not in self._dags:
+            dag = WorkerDag.decode(self._lab_codec.unseal(self._sealed.pop(digest)))
+            self._dags[digest] = dag, Arrivals(dag)
             while len(self._dags) > DAGS_KEPT:
                 self._dags.popitem(last=False)
         self._dags.move_to_end(digest)
-        return dag
+        return self._dags[digest]
 
     def loaded(self, digest: str) -> Any:
         """Return the function that a part holds."""
@@ -208,6 +208,7 @@ class Worker:
         self._events: list[AnyEvent] = []
         self._flushed_s = container.now_s()
         self._dag: WorkerDag
+        self._arrivals: Arrivals
         self._planned: str | None = None
         self._todo: deque[int] = deque()
         self._wanted: set[int] = set()
@@ -226,7 +227,7 @@ class Worker:
         container.tidy()
         dag_bytes = container.remember(invocation.parts)
         dag_bytes += yield from self._fetch_parts([invocation.structure])
-        self._dag = container.dag(invocation.structure)
+        self._dag, self._arrivals = container.dag(invocation.structure)
         cold, phases_s = container.first_start()
         self._event(
             WorkerStarted(
@@ -414,7 +415,7 @@ class Worker:
             self._keep(task, value, payload)
             return (yield from self._flush())
         visible = self._visible(task)
-        way: Onward = onward(dag, task, self._planned, container.size_mib, visible=visible)
+        way: Onward = onward(dag, self._arrivals, task, self._planned, container.size_mib, visible=visible)
         if self._planned is None:
             self._todo.extendleft(reversed(way.here))
             self._wanted.update(way.here)
@@ -519,7 +520,7 @@ class Worker:
         """Wait until all remote inputs of a planned task have arrived; a reply: the slot was given up."""
         container, dag = self._container, self._dag
         upstreams = dag.upstreams(task)
-        if not arrivals(dag, task):
+        if not self._arrivals(task):
             return None
         remote = [u for u in upstreams if u not in self._kept and u not in self._inputs]
         if not remote:
@@ -556,7 +557,7 @@ class Worker:
         return encode_events(events) if events else b""
 
     def _flush(self) -> Generator[Action, Any, None]:
-        """Report events of a worker that had no reason to call the store for a while; also tells it when it is fenced."""
+        """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced."""
         if len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         remaining = tuple(self._todo) if self._planned is None else ()
