@@ -180,7 +180,7 @@ class DAG:
 
     @cached_property
     def structure_hash(self) -> str:
-        """Hash of functions (by identity), wiring, argument shapes and the options that matter; not of constants' values.
+        """Hash of functions (by identity), wiring, argument shapes and the options that matter, not of constants.
 
         Equal across kernels and machines for the same workflow.
         """
