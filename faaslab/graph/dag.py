@@ -15,7 +15,7 @@ from faaslab.graph.constants import Constant, ConstantTable
 from faaslab.graph.functions import Function
 from faaslab.graph.identity import function_identity
 from faaslab.graph.options import TaskOptions, check_name
-from faaslab.graph.pickling import content_digest, local_modules_by_value, serialize
+from faaslab.graph.pickling import content_digest, local_modules_by_value, serialize_function
 from faaslab.graph.task import Task, TaskFunction, function_name
 
 _Split = tuple[Program, list[Task[Any]], list[tuple[Label, Any]]]
@@ -275,7 +275,7 @@ class _FunctionTable:
         if index is not None:
             return index
         try:
-            code = serialize(fn)
+            code = serialize_function(fn)
             digest = content_digest(code)
             index = self._by_digest.get(digest)
             if index is None:

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import Any
 
-from faaslab.graph.pickling import is_local, serialize
+from faaslab.graph.pickling import is_local, serialize, without_docstring
 from faaslab.graph.task import Task, TaskFunction, TaskItem
 
 _CLASS_OWN = frozenset(
@@ -175,7 +175,7 @@ class _Walk:
 
     def _function(self, fn: types.FunctionType) -> None:
         self._write("function")
-        self._code(fn.__code__)
+        self._code(without_docstring(fn.__code__, fn.__doc__))
         names = _names(fn.__code__)
         for part in (fn.__defaults__, fn.__kwdefaults__):
             self._value(part, names)

@@ -5,6 +5,7 @@ notebook, a module beside it, ``experiments/``) travels by value, as it is in me
 """
 
 import contextlib
+import dis
 import hashlib
 import io
 import sys
@@ -12,6 +13,8 @@ import sysconfig
 import threading
 import types
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +78,29 @@ def local_modules_by_value() -> Iterator[None]:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Leaves out of code what running it doesn't need: columns of lines; of a task's own function also its annotations
+    (which may import what the worker lacks) and docstring."""
+
+    def __init__(self, file: io.BytesIO, root: Any) -> None:
+        super().__init__(file, protocol=_PROTOCOL)
+        self._root = root
+
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.FunctionType):
             reference = _installed_task_function(obj)
             if reference is not None:
                 return installed_function, reference
-        elif isinstance(obj, types.ModuleType) and _installed.is_local(obj) and obj.__name__ != "__main__":
+            reduced = super().reducer_override(obj)
+            if obj is self._root and isinstance(reduced, tuple):
+                slots = reduced[2][1]
+                slots["__annotations__"], slots["__doc__"] = {}, None
+            return reduced
+        if isinstance(obj, types.CodeType):
+            code = obj.replace(co_linetable=_lines_only(obj))
+            if self._root is not None and obj is self._root.__code__:
+                code = without_docstring(code, self._root.__doc__)
+            return self.dispatch_table[types.CodeType](code)
+        if isinstance(obj, types.ModuleType) and _installed.is_local(obj) and obj.__name__ != "__main__":
             # The content is state and not an argument, so that modules may refer to each other.
             content = {name: value for name, value in vars(obj).items() if name not in _MODULE_OWN}
             return empty_module, (obj.__name__,), content, None, None, fill_module
@@ -99,10 +119,48 @@ def _installed_task_function(fn: types.FunctionType) -> tuple[str, str] | None:
 
 
 def serialize(value: Any) -> bytes:
-    """Return a function or constant as bytes; call it inside ``local_modules_by_value``."""
+    """Return a constant as bytes; call it inside ``local_modules_by_value``."""
     file = io.BytesIO()
-    _Pickler(file, protocol=_PROTOCOL).dump(value)
+    _Pickler(file, None).dump(value)
     return file.getvalue()
+
+
+def serialize_function(fn: Any) -> bytes:
+    """Return the function of a task as bytes; call it inside ``local_modules_by_value``."""
+    file = io.BytesIO()
+    _Pickler(file, fn if isinstance(fn, types.FunctionType) else None).dump(fn)
+    return file.getvalue()
+
+
+def without_docstring(code: types.CodeType, docstring: str | None) -> types.CodeType:
+    """Return code without its docstring, unless its instructions use the same constant."""
+    constants = code.co_consts
+    if docstring is None or not constants or constants[0] != docstring:
+        return code
+    if any(step.opcode in dis.hasconst and step.arg == 0 for step in dis.get_instructions(code)):
+        return code
+    return code.replace(co_consts=(None, *constants[1:]))
+
+
+def _lines_only(code: types.CodeType) -> bytes:
+    """Return the line table of code without columns, which are most of it (format: Objects/locations.md of CPython)."""
+    table = bytearray()
+    previous = code.co_firstlineno
+    for line, run in groupby(code.co_lines(), key=itemgetter(2)):
+        units = sum(end - start for start, end, _ in run) // 2
+        for length in [8] * (units // 8) + [units % 8] * (units % 8 > 0):
+            if line is None:
+                table.append(0x80 | 15 << 3 | length - 1)
+                continue
+            table.append(0x80 | 13 << 3 | length - 1)
+            step = line - previous
+            number = -step << 1 | 1 if step < 0 else step << 1
+            while number >= 64:
+                table.append(64 | number & 63)
+                number >>= 6
+            table.append(number)
+            previous = line
+    return bytes(table)
 
 
 def content_digest(data: bytes) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from faaslab.config import Config
 from faaslab.errors import PayloadError
 from faaslab.graph.arguments import Program, assemble, bind, slot_counts
 from faaslab.graph.options import TaskOptions
@@ -33,6 +34,37 @@ _VERSION = 1
 _RAW, _DEFLATED = b"\0", b"\1"
 _COMPRESS_WELL_BYTES = 1024 * 1024
 """Above this size (constants, then) speed counts more than size."""
+_COMMON = b"".join(
+    (
+        b"".join(
+            b"\x8c" + bytes((len(name),)) + name + b"\x94"
+            for name in (
+                b"append get items keys values join split lower strip format sorted zip map enumerate isinstance str "
+                b"int float bool set list dict tuple min max abs sum len range open path math random json numpy "
+                b"pandas shape reshape mean std axis dtype mode zeros ones arange zeros_like array sqrt exp clip copy "
+                b"stack concatenate hstack vstack where pad astype uint8 float32 float64 text words result values data"
+            ).split()
+        ),
+        b"\x8c\x08builtins\x94\x8c\x05slice\x94\x93\x94K\x00K\x01K\x02K\x03NN\x87\x94R\x94\x85\x94R\x94\x86\x94t\x94\x87\x94G?",
+        b'}\x03}\x04D\x00]"d\x01d\x02\x85\x02f\x02\x19'
+        + bytes(10)
+        + b"z\x00\x00\x00z\x05\x00\x00z\x0a\x00\x00z\x0b\x00\x00",
+        b"d\x01\xac\x02\xa6\x02\x00\x00\xab\x02" + bytes(8) + b"\xa6\x00\x00\x00\xab\x00" + bytes(8),
+        b"t\x00" + bytes(10) + b"j\x03" + bytes(8) + b"t\x03" + bytes(10) + b"t\x01" + bytes(10) + b"j\x01" + bytes(8),
+        b"|\x00\xa0\x02" + bytes(20) + b"|\x01d\x02\xa6\x01\x00\x00\xab\x01" + bytes(8) + b"S\x00\x94",
+        b"\x80\x05\x95\x7e\x03"
+        + bytes(6)
+        + b"\x8c\x17cloudpickle.cloudpickle\x94\x8c\x0e_make_function\x94\x93\x94(h\x00",
+        b"\x8c\r_builtin_type\x94\x93\x94\x8c\x08CodeType\x94\x85\x94R\x94(K\x02K\x00K\x00K\x02K\x05K\x03C\x97\x00t\x01(NK",
+        b"\x8c\x02np\x94\x86\x94\x8c\x01x\x94\x8c\x01i\x94t\x94.py\x94\x8c\x04K\x16C\x0c\xe8\x00\xef\x06\xef\x00\xef\x00\xee\x00\xf0\x00",
+        b"\x94C\x00\x94))t\x94R\x94}\x94(\x8c\x0b__package__\x94N\x8c\x08__name__\x94\x8c\x08__main__\x94\x8c\x08__file__\x94h",
+        b"uNNNt\x94R\x94h\x00\x8c\x12_function_setstate\x94\x93\x94h\x1f}\x94}\x94(h\x1b\x8c\x0c__qualname__\x94\x8c",
+        b"\x94\x8c\x0f__annotations__\x94}\x94\x8c\x0e__kwdefaults__\x94N\x8c\x0c__defaults__\x94N\x8c\n__module__\x94",
+        b"\x8c\x08__main__\x94h\x1c\x8c\x07__doc__\x94N\x8c\x0b__closure__\x94N\x8c\x17_cloudpickle_submodules\x94]\x94",
+        b"\x8c\x0b__globals__\x94}\x94h\nh\x00\x8c\tsubimport\x94\x93\x94\x8c\x05numpy\x94\x85\x94R\x94su\x86\x94\x86R0.",
+    )
+)
+"""Preset dictionary of parts: names, instructions and the frame of pickled functions. Both sides must have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +224,10 @@ def encode(
 
 
 def unplanned_size_bytes(dag: "DAG") -> int:
-    """Return the size of a whole DAG's structure and code, with nothing assigned."""
+    """Return the size of a whole DAG's structure and code, with nothing assigned and without large constants."""
     free = Assignments((), (-1,) * len(dag), (0,) * len(dag), ())
-    wire = encode(dag, free, part_constant_bytes=sys.maxsize)
-    return wire.size_bytes
+    wire = encode(dag, free, part_constant_bytes=Config().part_constant_bytes)
+    return len(wire.structure) + sum(len(wire.parts[function.digest]) for function in dag.functions)
 
 
 def pack_part(data: bytes) -> bytes:
@@ -435,7 +467,3 @@ def _unpack(data: bytes, *, differences: bool = False) -> list[int]:
     if sys.byteorder == "big":
         column.byteswap()
     return list(accumulate(column)) if differences else column.tolist()
-
-
-_COMMON = b""
-"""Preset dictionary of parts: what a pickled function is likely to contain, the likeliest last."""

@@ -13,7 +13,7 @@ from tests.graph.strategies import PART_CONSTANT_BYTES, dags, encode_unassigned,
 @settings(deadline=None, max_examples=150)
 @given(dags(), st.sampled_from((0, 8, PART_CONSTANT_BYTES)))
 def test_evaluation_over_the_wire_equals_plain_calls(drawn: tuple[Any, Any], part_constant_bytes: int) -> None:
-    """Encoding, decoding and running a workflow gives the value of the plain functions, wherever its constants travel."""
+    """Encoding, decoding and running a workflow gives the plain functions' value, wherever constants travel."""
     outputs, expected = drawn
     assert evaluate(DAG(outputs), part_constant_bytes) == expected
 
