@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from faaslab.plan.plan import Plan
 
 _ROWS = 12
-"""Workers shown in a notebook before the table is cut."""
+"""Workers and upstream tasks that are listed before the list is cut."""
 
 
 def explain_task(plan: "Plan", task: int) -> str:
@@ -34,7 +34,12 @@ def explain_task(plan: "Plan", task: int) -> str:
     upstreams = plan.upstreams[task]
     if not upstreams:
         lines.append("waits for: nothing; it is ready when the run starts")
-    lines.extend(f"waits for: {plan.ids[upstream]} on {_whereabouts(plan, upstream, worker)}" for upstream in upstreams)
+    lines.extend(
+        f"waits for: {plan.ids[upstream]} on {_whereabouts(plan, upstream, worker)}" for upstream in upstreams[:_ROWS]
+    )
+    if len(upstreams) > _ROWS:
+        local = sum(worker is not None and plan.assignments[upstream].worker == worker for upstream in upstreams)
+        lines.append(f"… {len(upstreams)} tasks in all, {local} of them on the same worker")
     return "\n".join(lines)
 
 

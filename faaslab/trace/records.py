@@ -46,9 +46,11 @@ class WorkerRecord:
     """When its container began to start (cold), or when it started (warm): billing begins."""
     started_s: float
     ended_s: float
-    """When it ended; without ``WorkerExited``: when its container was found gone, or its last sign of life."""
+    """When it ended; without ``WorkerExited``: when its container was found gone or began something else, when the run
+    ended, or its last sign of life."""
     reason: str
-    """Why it ended; ``lost`` without a goodbye, empty while the run goes on."""
+    """Why it ended. Without ``WorkerExited``: ``lost`` with its container, ``fenced`` by its successor or the end of
+    the run; empty while the run goes on."""
     dag_bytes: int
     input_bytes: int
     tasks: int = 0
@@ -169,7 +171,7 @@ def read_records(events: Iterable[AnyEvent]) -> Records:
     ended = next((event for event in ordered if isinstance(event, RunEnded)), None)
     first_s = ordered[0].at_s if ordered else 0.0
     last_s = ordered[-1].at_s if ordered else 0.0
-    reader = _Reader(ordered, run_ended=ended is not None)
+    reader = _Reader(ordered, ended.at_s if ended else None)
     return Records(
         tasks=tuple(reader.tasks),
         workers=tuple(reader.workers),
@@ -186,7 +188,7 @@ def read_records(events: Iterable[AnyEvent]) -> Records:
 class _Reader:
     """Reads ordered events; its lists are the result."""
 
-    def __init__(self, events: Sequence[AnyEvent], *, run_ended: bool) -> None:
+    def __init__(self, events: Sequence[AnyEvent], run_ended_s: float | None) -> None:
         self.tasks: list[TaskRecord] = []
         self.workers: list[WorkerRecord] = []
         self.containers: dict[str, ContainerRecord] = {}
@@ -196,13 +198,13 @@ class _Reader:
         self._open: dict[tuple[int, str], TaskRecord] = {}
         self._early: dict[tuple[int, str], list[InputFetched]] = {}
         self._exits: dict[tuple[str, int], WorkerExited] = {}
-        self._last_s: dict[int, float] = {}
+        self._starts: dict[str, list[float]] = {}
         for event in events:
             self._frame(event)
         for event in events:
             self._content(event)
         for worker in self.workers:
-            self._end(worker, run_ended)
+            self._end(worker, run_ended_s)
         _flag_counted(self.tasks)
 
     def _frame(self, event: AnyEvent) -> None:
@@ -265,7 +267,12 @@ class _Reader:
         if invocation:
             invocation.started_s = event.at_s
             invocation.cold = event.cold
-        self._container(event.container, event.size_mib).workers += 1
+        self._starts.setdefault(event.container, []).append(event.at_s)
+        container = self._container(event.container, event.size_mib)
+        container.workers += 1
+        if event.cold and container.started_s is None:
+            container.started_s = event.at_s
+            container.phases_s = dict(event.phases_s)
 
     def _content(self, event: AnyEvent) -> None:
         """Second pass: what workers did."""
@@ -289,9 +296,7 @@ class _Reader:
                     task.kept = True
                     task.output_bytes = event.bytes
             case TaskFailed():
-                self._sign_of_life(event)
-                if task := self._task(event):
-                    task.error = event.error or "failed"
+                self._failed(event)
             case WorkerWaited():
                 self._interval(event, "wait", event.task)
             case _:
@@ -360,6 +365,18 @@ class _Reader:
             )
         )
 
+    def _failed(self, event: TaskFailed) -> None:
+        """Record a failure; what was not executed to its end has been executed up to the failure."""
+        worker = self._sign_of_life(event)
+        task = self._task(event)
+        if task is None:
+            return
+        task.error = event.error or "failed"
+        begin_s = task.start_s + task.fetch_s
+        if worker and task.exec_s == 0 and begin_s < event.at_s:
+            task.exec_s = event.at_s - begin_s
+            worker.intervals.append(("exec", begin_s, event.at_s, task.task))
+
     def _interval(
         self, event: InputFetched | TaskExecuted | OutputStored | WorkerWaited, phase: str, task: int
     ) -> WorkerRecord | None:
@@ -397,18 +414,26 @@ class _Reader:
     def _alive(self, worker: WorkerRecord, at_s: float) -> None:
         worker.ended_s = max(worker.ended_s, at_s)
 
-    def _end(self, worker: WorkerRecord, run_ended: bool) -> None:
+    def _end(self, worker: WorkerRecord, run_ended_s: float | None) -> None:
         """Settle when and why a worker ended."""
         exited = self._exits.get((worker.invocation, worker.attempt))
         container = self.containers[worker.container]
+        starts = self._starts[worker.container]
+        position = bisect_right(starts, worker.started_s)
         if exited:
             worker.ended_s = max(worker.started_s, exited.at_s)
             worker.reason = exited.reason
+        elif position < len(starts):
+            worker.ended_s = min(worker.ended_s, starts[position])
+            worker.reason = "fenced"
         elif container.exited_s is not None and container.exited_s >= worker.started_s:
             worker.ended_s = container.exited_s
             worker.reason = "lost"
-        elif run_ended or worker is not self._attempts[worker.invocation][-1]:
-            worker.reason = "lost"
+        elif worker is not self._attempts[worker.invocation][-1]:
+            worker.reason = "fenced"
+        elif run_ended_s is not None:
+            worker.ended_s = max(worker.ended_s, run_ended_s)
+            worker.reason = "fenced"
         container.busy_s += worker.wall_s
 
     def _container(self, name: str, size_mib: int) -> ContainerRecord:

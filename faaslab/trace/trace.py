@@ -1,7 +1,7 @@
 """A trace: the events of one run, real or simulated, as a value with tables and metrics."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -102,7 +102,7 @@ class Trace:
         """One row for each task attempt; ``counted`` flags the one whose output the run went on with."""
         rows = []
         for record in self.records.tasks:
-            row = asdict(record)
+            row = _fields(record)
             del row["kept"]
             task_id = self.task_id(record.task)
             rows.append(
@@ -132,7 +132,7 @@ class Trace:
         """One row for each container that this run used; ``started_s`` is NaN if it was there before."""
         rows = [
             {
-                **asdict(record),
+                **_fields(record),
                 "started_s": self._since(record.started_s),
                 "exited_s": self._since(record.exited_s),
                 "cold_start_s": sum(record.phases_s.values()),
@@ -146,7 +146,7 @@ class Trace:
         """One row for each input that came (``in``) and each output that was stored (``out``)."""
         rows = [
             {
-                **asdict(record),
+                **_fields(record),
                 "task": self.task_id(record.task),
                 "upstream": self.task_id(record.upstream),
                 "start_s": self._since(record.start_s),
@@ -162,7 +162,7 @@ class Trace:
         """One row for each request for a container; ``delay_s`` is from request to start, NaN if it never started."""
         rows = [
             {
-                **asdict(record),
+                **_fields(record),
                 "requested_s": self._since(record.requested_s),
                 "started_s": self._since(record.started_s),
                 "delay_s": float("nan") if record.started_s is None else record.started_s - record.requested_s,
@@ -198,6 +198,11 @@ class Trace:
         row = {name: getattr(worker, name) for name in _WORKER_COLUMNS.split()}
         times = {name: self._since(row[name]) for name in ("requested_s", "launched_s", "started_s", "ended_s")}
         return row | times
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """Return the fields of a record; ``dataclasses.asdict`` copies deeply and is ten times slower."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def _frame(rows: Sequence[dict[str, Any]], columns: str) -> "pd.DataFrame":

@@ -117,7 +117,7 @@ def _draw_crosses(axes: Axes, records: Records, rows: dict[str, int], row_in: fl
     crosses += [
         (worker.ended_s - records.submitted_s, rows[worker.container])
         for worker in records.workers
-        if worker.reason == "lost"
+        if worker.reason in ("lost", "killed")
     ]
     if not crosses:
         return []

@@ -35,7 +35,10 @@ def test_dynamic_tasks_lower_to_minus_one() -> None:
         (replace(GOOD, assignments=(A, A, B)), "3 assignments for 4 tasks: task 'f#3' has no assignment"),
         (replace(GOOD, assignments=(A, A, B, A, A)), "5 assignments for 4 tasks: there are too many"),
         (replace(GOOD, assignments=(A, A, B, Assignment("a", 1024))), "'a' has two sizes: 512 MiB.*1024 MiB.*'f#3'"),
-        (replace(GOOD, assignments=(A, A, Assignment("b", 64), A)), "'f#2': worker size is 64 MiB, must be from 128 to 10240"),
+        (
+            replace(GOOD, assignments=(A, A, Assignment("b", 64), A)),
+            "'f#2': worker size is 64 MiB, must be from 128 to 10240",
+        ),
         (replace(GOOD, orders={"a": (0, 1), "b": (2,)}), "'f#3' is assigned to worker 'a' but not in its order"),
         (replace(GOOD, orders={"a": (0, 1, 3, 3), "b": (2,)}), "'f#3' is ordered twice, on 'a' and on 'a'"),
         (replace(GOOD, orders={"a": (0, 1, 3), "b": (2, 1)}), "'f#1' is ordered twice, on 'a' and on 'b'"),

@@ -94,6 +94,15 @@ def test_explain_dynamic_root() -> None:
     ]
 
 
+def test_explain_of_a_wide_fan_in_is_short() -> None:
+    """A task with a thousand inputs lists the first few and counts the rest."""
+    wide = FakeDag((*[()] * 1000, tuple(range(1000))))
+    plan = Plan.for_dag(wide, "mine", [Assignment(f"w{task % 2}", 512) for task in range(1001)])
+    lines = plan.explain("f#1000").splitlines()
+    assert len(lines) < 20
+    assert lines[-1] == "… 1000 tasks in all, 500 of them on the same worker"
+
+
 def test_explain_unknown_task() -> None:
     """An unknown id is refused with ids that exist."""
     with pytest.raises(PlanError, match=r"no task 'g#0'.*f#0, f#1"):

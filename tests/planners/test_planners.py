@@ -3,6 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faaslab.errors import ConfigError, PlanError
+from faaslab.graph import DAG
+from faaslab.graph.generators import chain, diamond, fan, fork_join, tree
 from faaslab.plan import Assignment, DagView, Plan, check_plan
 from faaslab.planners import PLANNERS, PlanContext, get_planner, plan_dag
 from tests.plan.dags import CHAIN, DIAMOND, FakeDag, dags
@@ -18,6 +20,17 @@ def test_every_planner_makes_runnable_plans(dag: FakeDag, name: str) -> None:
     assert plan_dag(dag, name) == plan
     for task, task_id in enumerate(dag.ids):
         assert plan.reasons[task] in plan.explain(task_id)
+
+
+@pytest.mark.parametrize("name", sorted(PLANNERS))
+@pytest.mark.parametrize("workflow", [diamond(), chain(300), fan(300), tree(64), fork_join(10, 5)])
+def test_planners_on_real_workflows(workflow: object, name: str) -> None:
+    """Every planner plans real DAGs, also through ``dag.plan``."""
+    dag = DAG(workflow, name="real")
+    plan = dag.plan(name)
+    assert plan == plan_dag(dag, name)
+    assert len(plan) == len(dag)
+    assert plan.explain(dag.ids[-1])
 
 
 def test_per_task() -> None:

@@ -232,12 +232,51 @@ def test_crashed_worker_and_its_second_attempt() -> None:
         RunEnded(T0 + 5, "finished"),
     ]
     trace = trace_of(events)
-    assert list(trace.workers["reason"]) == ["lost", "lost"]
+    assert list(trace.workers["reason"]) == ["lost", "fenced"]
     assert list(trace.workers["wall_s"]) == [2.0, 1.0]
     assert list(trace.tasks["outcome"]) == ["unfinished", "finished"]
     assert list(trace.tasks["counted"]) == [False, True]
     assert list(trace.tasks["invocation_attempt"]) == [1, 2]
     assert trace.breakdown()["exec_s"].tolist() == [0.0, 1.0]
+
+
+def test_workers_that_the_end_of_the_run_overtook() -> None:
+    """Workers that are still busy when the run ends say no goodbye; they end with the run."""
+    events: list[AnyEvent] = [
+        RunSubmitted(T0, "r-1", 2, 10),
+        WorkerStarted(T0, "i-0", 1, "c-0", 1024, False),
+        WorkerStarted(T0, "i-1", 1, "c-1", 1024, False),
+        TaskStarted(T0, 0, "i-0", "c-0", 1),
+        WorkerStarted(T0 + 2, "i-2", 1, "c-1", 1024, False),
+        RunEnded(T0 + 3, "cancelled"),
+    ]
+    workers = trace_of(events).workers.set_index("invocation")
+    assert workers["reason"].to_dict() == {"i-0": "fenced", "i-1": "fenced", "i-2": "fenced"}
+    assert workers["ended_s"].to_dict() == {"i-0": 3.0, "i-1": 0.0, "i-2": 3.0}
+
+
+def test_failed_execution_is_execution() -> None:
+    """Code that raised after 2 s has executed for 2 s, though nothing says so but its failure."""
+    events: list[AnyEvent] = [
+        WorkerStarted(T0, "i-0", 1, "c-0", 1024, False),
+        TaskStarted(T0, 0, "i-0", "c-0", 1),
+        InputFetched(T0 + 1, 0, 1, "i-0", 10, "store", 1.0),
+        TaskFailed(T0 + 3, 0, "i-0", "c-0", 1, "ValueError", False),
+        WorkerExited(T0 + 3, "i-0", 1, "c-0", "failed"),
+    ]
+    trace = trace_of(events)
+    assert trace.tasks["exec_s"].tolist() == [2.0]
+    assert trace.breakdown().iloc[0, 3:].tolist() == [0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 3.0]
+
+
+def test_cold_container_without_its_own_event() -> None:
+    """Where nobody reported a container's start, its first cold worker tells."""
+    events: list[AnyEvent] = [
+        WorkerStarted(T0 + 1, "i-0", 1, "c-0", 1024, True, T0, phases_s={"launch": 0.5, "boot": 0.5})
+    ]
+    containers = trace_of([RunSubmitted(T0, "r-1", 1, 0), *events]).containers
+    assert containers.loc[0, "started_s"] == 1.0
+    assert containers.loc[0, "cold_start_s"] == 1.0
 
 
 def test_kept_output_that_was_lost_does_not_count() -> None:
