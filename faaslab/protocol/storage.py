@@ -30,10 +30,12 @@ class Storage(ABC):
 
     @abstractmethod
     def create_run(self, spec: RunSpec) -> None:
-        """Make the run known and dispatch its first invocations, atomically.
+        """Make the run known and dispatch its first invocations, atomically; the same call again changes nothing.
+
+        Its client must hold a lease, otherwise the next sweep cancels the run.
 
         Raises:
-            StorageError: A run of that id exists.
+            StorageError: Another run of that id exists.
         """
 
     @abstractmethod

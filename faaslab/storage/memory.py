@@ -36,7 +36,6 @@ from faaslab.trace.events import (
     encode_events,
 )
 
-
 NARROW = 64
 """Inputs of a fan-in wider than this do not ride along with the message that starts it (as in ``lib.lua``)."""
 INBOX = 8
@@ -246,9 +245,8 @@ class MemoryStorage(Storage):
         with self._changed:
             run, invocation = self._check(completion.claim)
             if 0 < completion.number < invocation.number:
-                raise Fenced(
-                    f"call {completion.number} of {completion.claim.invocation} was overtaken by call {invocation.number}"
-                )
+                name = completion.claim.invocation
+                raise Fenced(f"call {completion.number} of {name} was overtaken by call {invocation.number}")
             invocation.number = completion.number
             ready: list[Successor] = []
             taken: list[int] = []
@@ -319,7 +317,9 @@ class MemoryStorage(Storage):
                 invocation.state = "due"
                 invocation.attempt += 1
                 run.live += 1
-                self._due.append((self._clock.now_s() + pause_s, run.spec.run, failure.claim.invocation, invocation.attempt))
+                self._due.append(
+                    (self._clock.now_s() + pause_s, run.spec.run, failure.claim.invocation, invocation.attempt)
+                )
             else:
                 self._end_run(run, "failed", f"task failed|{tries}", failure.error)
                 self._end(run, failure.claim, "failed")
@@ -413,7 +413,9 @@ class MemoryStorage(Storage):
                         run.live -= 1
                         self._activate(run, name, by="retry")
                         self._publish(run)
-            lapsed = sorted((state.expires_s, name) for name, state in self._containers.items() if state.expires_s <= now_s)
+            lapsed = sorted(
+                (state.expires_s, name) for name, state in self._containers.items() if state.expires_s <= now_s
+            )
             gone = tuple(name for _, name in lapsed)
             for container in gone:
                 self._lapse(container, "lost")
@@ -524,7 +526,7 @@ class MemoryStorage(Storage):
         run.outputs[completion.task] = completion.output
         now_s = self._clock.now_s()
         size = completion.output_bytes
-        took_s = max(0.0, now_s - completion.started_s)
+        took_s = max(0.0, now_s - completion.started_s) if completion.started_s > 0 else 0.0
         run.fresh.append(OutputStored(now_s, completion.task, completion.claim.invocation, size, took_s))
         if completion.sink:
             run.sinks_left -= 1
@@ -555,7 +557,9 @@ class MemoryStorage(Storage):
         invocation.gate = invocation.waits_for = -1
         run.live += 1
         run.fresh.append(
-            InvocationRequested(now_s, name, invocation.attempt, invocation.tasks, int(invocation.pool.rsplit("/", 1)[1]), by)
+            InvocationRequested(
+                now_s, name, invocation.attempt, invocation.tasks, int(invocation.pool.rsplit("/", 1)[1]), by
+            )
         )
         idle = self._idle.get(invocation.pool)
         if idle:

@@ -57,7 +57,7 @@ def _inputs(fields: Sequence[bytes]) -> dict[int, bytes]:
 class RedisStorage(Storage):
     """A lab's keys on a server. Threads may share it: each call takes a connection of its own from a small stack.
 
-    Every operation may be sent twice, so a call that loses its connection is repeated until ``reconnect_s`` have passed.
+    Every operation may be sent twice, so a call that loses its connection is repeated until ``reconnect_s`` are over.
 
     Args:
         url: ``redis://…``, ``rediss://…`` or ``unix://…``; may hold a password, which no message repeats.
@@ -78,7 +78,7 @@ class RedisStorage(Storage):
 
     # -- calling --------------------------------------------------------------------------------------------------
 
-    def _send(self, commands: Sequence[Sequence[Word]], wait_s: float = 0.0) -> list[Any]:
+    def _send(self, commands: Sequence[tuple[Word, ...]], wait_s: float = 0.0) -> list[Any]:
         """Send commands on a free connection, again on a new one if that breaks, and return the answers."""
         if self._pid != os.getpid():  # a fork must not talk on its parent's connections
             self._pid, self._unused = os.getpid(), []
@@ -86,14 +86,15 @@ class RedisStorage(Storage):
         while True:
             connection = None
             try:
-                connection = self._unused.pop() if self._unused else Connection(self._address, self._timeout_s)
-                answers = connection.pipeline(commands, wait_s)
+                connection = self._take()
+                answers = connection.call(commands, wait_s)
                 self._unused.append(connection)
                 return answers
             except NoAnswer:
                 self._drop(connection)
+                limit_s = self._timeout_s + wait_s
                 raise StorageError(
-                    f"the store at {self._address.place} did not answer {commands[0][0]!s} within {self._timeout_s + wait_s:g} s"
+                    f"the store at {self._address.place} did not answer {commands[0][0]!s} within {limit_s:g} s"
                 ) from None
             except Unwelcome as error:
                 raise StoreUnavailable(f"the store at {self._address.place} refused the connection: {error}") from None
@@ -104,14 +105,21 @@ class RedisStorage(Storage):
                 deadline_s = deadline_s or now_s + self._reconnect_s
                 if now_s + pause_s > deadline_s:
                     raise StoreUnavailable(
-                        f"no store answers at {self._address.place} ({error}); start one, or unset FAASLAB_REDIS_URL to use "
-                        "the embedded server"
+                        f"no store answers at {self._address.place} ({error}); start one, or unset FAASLAB_REDIS_URL "
+                        "to use the embedded server"
                     ) from error
                 time.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s))
             except BaseException:
                 self._drop(connection)
                 raise
+
+    def _take(self) -> Connection:
+        """Return a connection that no other thread uses."""
+        try:
+            return self._unused.pop()
+        except IndexError:
+            return Connection(self._address, self._timeout_s)
 
     @staticmethod
     def _drop(connection: Connection | None) -> None:
@@ -368,7 +376,7 @@ class RedisStorage(Storage):
             name = self._key(run, f"blob:{key}:{index}")
             self._transaction(("SET", name, chunk), "keep_chunk", run, name)
 
-    def _transaction(self, command: Sequence[Word], script: str, *args: Word) -> None:
+    def _transaction(self, command: tuple[Word, ...], script: str, *args: Word) -> None:
         """Run a command and then a script, with nothing between; large bytes need not pass through the script."""
         text, digest = _script(script)
         for run_script in (("EVALSHA", digest), ("EVAL", text)):
@@ -448,7 +456,7 @@ class RedisStorage(Storage):
     # -- beyond the interface -------------------------------------------------------------------------------------
 
     def reserve_link(self, busy_s: float) -> float:
-        """Reserve an emulated link that all users of the store share for ``busy_s``; returns the seconds until that is over."""
+        """Reserve ``busy_s`` of an emulated link that all users of the store share; returns the wait until their end."""
         return float(self._run("throttle", busy_s))
 
     def delete_lab(self) -> None:
@@ -482,9 +490,12 @@ class RedisStorage(Storage):
                 f"the store at {self._address.place} has maxmemory-policy {policy!r}, which may drop data of a run; "
                 "set it to noeviction"
             )
-        return info["run_id"]
+        return str(info["run_id"])
 
     def close(self) -> None:
         """Release connections."""
-        while self._unused:
-            self._unused.pop().close()
+        while True:
+            try:
+                self._unused.pop().close()
+            except IndexError:
+                return

@@ -4,6 +4,7 @@
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, pool, mine, number = fenced(run, inv, attempt, c)
 if refused then return refused end
+local started = tonumber(ARGV[9])
 if ARGV[16] ~= '0' and tonumber(ARGV[16]) < tonumber(number) then
   return {'fenced', 'call ' .. ARGV[16] .. ' of ' .. inv .. ' was overtaken by call ' .. number}
 end
@@ -63,7 +64,7 @@ if ARGV[7] == '1' and (ARGV[10] == '1' or sink or successors > #taken) then
   stored = 1
   if call('HSETNX', R(run, 'out'), task, ARGV[6]) == 1 then
     event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
-      bytes = tonumber(ARGV[8]), duration_s = math.max(0, NOW - tonumber(ARGV[9]))})
+      bytes = tonumber(ARGV[8]), duration_s = started > 0 and math.max(0, NOW - started) or 0})
     if sink then call('HINCRBY', R(run, 'meta'), 'sinks_left', -1) end
   end
 end

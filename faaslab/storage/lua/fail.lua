@@ -1,14 +1,16 @@
 -- Record a failed attempt: another one after a pause, or the end of the run. ARGV: run, invocation, attempt,
--- container, task, error, retries, has remaining, remaining, backoff, cap, events, number of outputs, task, bytes ...
--- Answers {'ok', will retry, tries, next...}.
+-- container, task, error, retries, has remaining, remaining, backoff, cap, events, message, number of outputs,
+-- task, bytes ... Answers {'ok', will retry, tries, next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused = fenced(run, inv, attempt, c)
 if refused then return refused end
 
-store_kept(run, 13)
+store_kept(run, 14)
 if ARGV[8] == '1' then set(run, inv, 't', ARGV[9]) end
 local tries = call('HINCRBY', R(run, 'tries'), task, 1)
 local again = tries <= tonumber(ARGV[7])
+event({type = 'TaskFailed', at_s = NOW, task = tonumber(task), invocation = inv, container = c, attempt = tries,
+  error = ARGV[13], will_retry = again})
 if again then
   end_attempt(run, inv, attempt, c, 'retry')
   local following = call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
@@ -17,7 +19,7 @@ if again then
   local pause = math.min(tonumber(ARGV[11]), tonumber(ARGV[10]) * 2 ^ (tries - 1))
   call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
 else
-  end_run(run, 'failed', 'task failed', ARGV[6])
+  end_run(run, 'failed', 'task failed|' .. tries, ARGV[6])
   end_attempt(run, inv, attempt, c, 'failed')
 end
 publish(run, ARGV[12])
