@@ -47,7 +47,7 @@ class WorkerRecord:
     started_s: float
     ended_s: float
     """When it ended; without ``WorkerExited``: when its container was found gone or began something else, when the run
-    ended, or its last sign of life."""
+    ended, or its last sign of life. A lost container is only found gone when its lease lapses."""
     reason: str
     """Why it ended. Without ``WorkerExited``: ``lost`` with its container, ``fenced`` by its successor or the end of
     the run; empty while the run goes on."""

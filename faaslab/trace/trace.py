@@ -201,7 +201,7 @@ class Trace:
 
 
 def _fields(record: Any) -> dict[str, Any]:
-    """Return the fields of a record; ``dataclasses.asdict`` copies deeply and is ten times slower."""
+    """Return the fields of a record; ``dataclasses.asdict`` copies deeply, which is slow."""
     return {name: getattr(record, name) for name in record.__slots__}
 
 
