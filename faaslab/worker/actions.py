@@ -33,7 +33,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run user code; ``timeout_s`` None: as long as it takes."""
+    """Run user code (``graph.functions.call``); ``timeout_s`` None: as long as it takes."""
 
     task: int
     task_id: str
@@ -45,6 +45,7 @@ class Execute:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     timeout_s: float | None
+    outputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

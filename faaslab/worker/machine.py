@@ -104,7 +104,7 @@ class Container:
                 if isinstance(invocation, str):
                     return invocation
             self._served.append((invocation.run, invocation.invocation, invocation.attempt))
-            worker = Worker(self, invocation)
+            worker = WorkerMachine(self, invocation)
             try:
                 invocation = yield from worker.serve()
             except Fenced:
@@ -195,7 +195,7 @@ class Container:
             self._sealed.clear()
 
 
-class Worker:
+class WorkerMachine:
     """One invocation in a container."""
 
     def __init__(self, container: Container, invocation: Invocation) -> None:
@@ -260,7 +260,8 @@ class Worker:
         again = invocation.attempt > 1
         stored: frozenset[int] = (yield Call("stored", (self._claim,))) if again else frozenset()
         if invocation.tasks:
-            lost = lost_work(dag, invocation.tasks, stored)
+            # All inputs of a first attempt are stored; what another one lost it runs again without announcing it.
+            lost = lost_work(dag, invocation.tasks, stored) if again else frozenset(invocation.tasks)
             self._todo.extend(sorted(lost))
             self._silent = lost.difference(invocation.tasks)
         else:
@@ -308,6 +309,7 @@ class Worker:
             args,
             kwargs,
             options.timeout_s,
+            options.outputs,
         )
         del call, args, kwargs
         now_s = container.now_s()
