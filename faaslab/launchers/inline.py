@@ -1,0 +1,220 @@
+"""Launcher ``"inline"``: the whole engine in the calling thread, for debugging.
+
+User code runs where the call was made, so that ``pdb``, ``print`` and exceptions work as in plain Python. Containers
+are the state machines of all other launchers and take turns: one that waits for a message lets the others go on.
+Delays are not emulated, ``timeout_s`` is not enforced, and nothing is started or left behind.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from faaslab.config import Config
+from faaslab.errors import ConfigError, Fenced
+from faaslab.launchers.direct import execute_here
+from faaslab.launchers.pool import pool_changes
+from faaslab.protocol.clock import Clock, WallClock
+from faaslab.protocol.messages import RunStatus
+from faaslab.protocol.storage import Storage
+from faaslab.storage.memory import MemoryStorage
+from faaslab.trace.events import AnyEvent, decode_events
+from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Sleep
+from faaslab.worker.machine import Container
+
+PAUSE_S = 0.01
+"""How long the thread sleeps while nothing is to be done before a retry is due."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A container between two of its turns: what it asked for last."""
+
+    name: str
+    life: Generator[Action, Any, str]
+    action: Action
+
+
+class InlineLauncher:
+    """Runs everything in the calling thread.
+
+    Args:
+        containers: How many containers may exist at a time; more than one makes fan-ins and warm hand-offs visible, not
+            anything faster.
+        clock: Times of events and of retries.
+        sleep: Waits until a retry is due, in seconds.
+
+    Raises:
+        ConfigError: ``containers`` is below 1.
+    """
+
+    name = "inline"
+
+    def __init__(
+        self,
+        containers: int = 1,
+        *,
+        clock: Clock | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        if containers < 1:
+            raise ConfigError(f"an inline launcher needs at least 1 container, not {containers}")
+        self._limit = containers
+        self._clock = clock or WallClock()
+        self._sleep = sleep
+
+    def new_storage(self) -> Storage:
+        """Return a store for one or more runs of this launcher."""
+        return MemoryStorage(self._clock)
+
+    def drive(
+        self,
+        storage: Storage,
+        run: str,
+        *,
+        secret: bytes,
+        image: str,
+        config: Config,
+        on_event: Callable[[AnyEvent], object] | None = None,
+    ) -> None:
+        """Execute a run until it has ended; its status and outputs are in ``storage`` then.
+
+        Args:
+            storage: Where the run was created; from ``new_storage``.
+            run: Id of the run.
+            secret: The lab's secret.
+            image: Image whose containers are asked for.
+            config: Settings.
+            on_event: Called with each event, in order.
+
+        Raises:
+            KeyboardInterrupt: After the run was cancelled.
+        """
+        try:
+            _Round(self._clock, storage, run, secret, image, config, self._limit, on_event).loop(self._sleep)
+        except BaseException as error:
+            storage.cancel_run(run, "cancelled", f"interrupted by {type(error).__name__}")
+            raise
+
+
+class _Round:
+    """One run: its containers, taking turns."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        storage: Storage,
+        run: str,
+        secret: bytes,
+        image: str,
+        config: Config,
+        limit: int,
+        on_event: Callable[[AnyEvent], object] | None,
+    ) -> None:
+        self._clock = clock
+        self._storage = storage
+        self._run = run
+        self._secret = secret
+        self._image = image
+        self._config = config
+        self._limit = limit
+        self._on_event = on_event
+        self._cursor = "0"
+        self._turns: dict[str, _Turn] = {}
+        self._started = 0
+
+    def loop(self, sleep: Callable[[float], object]) -> None:
+        """Give every container its turn until the run has ended."""
+        storage = self._storage
+        while (status := storage.run_status(self._run)) is not None and status.status == "running":
+            storage.sweep(math.inf)  # this thread is the client too, whose lease can't lapse
+            moved = self._change_pool()
+            for turn in list(self._turns.values()):
+                moved = self._go_on(turn) or moved
+            self._report()
+            if moved:
+                continue
+            if self._is_stuck(storage.run_status(self._run)):
+                storage.cancel_run(self._run, "failed", "stalled")
+            else:
+                sleep(PAUSE_S)
+        self._report()
+        for name in self._turns:
+            storage.remove(name, "closed")
+
+    def _change_pool(self) -> bool:
+        """Start and retire containers as the gateway of a platform would; True if anything was done."""
+        changes = pool_changes(self._storage.demand(), {}, self._limit)
+        for pool in changes.start:
+            if pool.rsplit("/", 1)[0] == self._image:
+                self._start(pool)
+        retired = [self._storage.retire_idle(pool) for pool in changes.retire]
+        asked = [self._storage.ask_yield(container) for container in changes.ask_yield]
+        return bool(changes.start) or any(retired) or any(asked)
+
+    def _start(self, pool: str) -> None:
+        config = self._config
+        self._started += 1
+        name = f"{self._run}-inline-{self._started}"
+        settings = ContainerSettings(
+            container=name,
+            pool=pool,
+            secret=self._secret,
+            keep_alive_s=math.inf,
+            lease_s=math.inf,  # nobody can renew it while user code runs in this thread
+            wait_slice_s=config.wait_slice_s,
+            retry_backoff_s=config.retry_backoff_s,
+            retry_backoff_cap_s=config.retry_backoff_cap_s,
+            inline_output_bytes=config.inline_output_bytes,
+            blob_chunk_bytes=config.blob_chunk_bytes,
+            launched_s=self._clock.now_s(),
+        )
+        life = Container(settings, self._clock).life()
+        self._turns[name] = _Turn(name, life, next(life))
+
+    def _go_on(self, turn: _Turn) -> bool:
+        """Perform a container's actions until it waits for a message; True if it did anything."""
+        moved = False
+        try:
+            while True:
+                action = turn.action
+                if isinstance(action, Call):
+                    try:
+                        answer = getattr(self._storage, action.method)(*action.args)
+                    except Fenced as fenced:
+                        turn.action = turn.life.throw(fenced)
+                        moved = True
+                        continue
+                elif isinstance(action, Execute):
+                    answer = execute_here(action)
+                elif isinstance(action, Listen):
+                    # No message gets lost here, so that waiting again after a while is not needed.
+                    answer = self._storage.listen(turn.name, action.cursor, 0.0)
+                    if answer[1] is None:
+                        return moved
+                else:
+                    if action.until_s > self._clock.now_s():
+                        return moved
+                    answer = None
+                moved = True
+                turn.action = turn.life.send(answer)
+        except StopIteration:
+            del self._turns[turn.name]
+            return True
+
+    def _is_stuck(self, status: RunStatus | None) -> bool:
+        """Whether nothing will ever happen: no invocation waits for the moment of its retry, no container sleeps."""
+        if status is None or status.status != "running":
+            return False
+        demand = self._storage.demand()
+        due = status.live - len(demand.assigned) - sum(demand.pending.values())
+        return due <= 0 and not any(isinstance(turn.action, Sleep) for turn in self._turns.values())
+
+    def _report(self) -> None:
+        if self._on_event is None:
+            return
+        self._cursor, batches = self._storage.read_events(self._run, self._cursor, 0.0)
+        for batch in batches:
+            for event in decode_events(batch):
+                self._on_event(event)
