@@ -1,4 +1,4 @@
-"""A realistic image workflow: split into tiles, several filters on each, merge; what the wire format is measured with."""
+"""A realistic image workflow, with which the wire format is measured: tiles, several filters on each, merge."""
 
 from typing import Any
 
