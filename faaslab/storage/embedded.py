@@ -51,7 +51,7 @@ def find_server() -> ServerBinary:
     """
     if sys.platform == "win32":
         raise StoreUnavailable(
-            "the embedded server does not run on Windows; use WSL, or set FAASLAB_REDIS_URL to a Redis-compatible server "
+            "the embedded server does not run on Windows; use WSL, or set FAASLAB_REDIS_URL to a server "
             "elsewhere, or use the inline launcher with MemoryStorage"
         )
     try:

@@ -456,7 +456,7 @@ class RedisStorage(Storage):
     # -- beyond the interface -------------------------------------------------------------------------------------
 
     def reserve_link(self, busy_s: float) -> float:
-        """Reserve ``busy_s`` of an emulated link that all users of the store share; returns the wait until their end."""
+        """Reserve ``busy_s`` of an emulated link that all users of the store share; returns the wait for their end."""
         return float(self._run("throttle", busy_s))
 
     def delete_lab(self) -> None:
