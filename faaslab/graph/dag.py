@@ -346,7 +346,7 @@ def _cycle(waiting: Mapping[Task[Any], list[Task[Any]]]) -> CycleError:
     start = next(position for position, step in enumerate(steps) if step is task)
     names = [step.name for step in reversed(steps[start:])]
     shown = [*names[:10], "…"] if len(names) > 10 else names
-    return CycleError(f"{len(names)} tasks wait for each other: {' → '.join([*shown, names[0]])}")
+    return CycleError(f"tasks wait for each other in a cycle of length {len(names)}: {' → '.join([*shown, names[0]])}")
 
 
 def _ids(tasks: Iterable[Task[Any]]) -> tuple[str, ...]:
