@@ -11,6 +11,7 @@ import hashlib
 import struct
 import sys
 import types
+from itertools import chain
 from typing import Any
 
 from faaslab.graph.pickling import is_local, serialize, without_docstring
@@ -37,10 +38,12 @@ class _Walk:
     may refer to each other in cycles.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_containers: frozenset[int] = frozenset()) -> None:
         self._hash = hashlib.sha256()
         self._number: dict[int, int] = {}
         self._queue: list[tuple[Any, frozenset[str]]] = []
+        self._objects: dict[int, tuple[int, Any]] = {}  # the object is kept so that its id stays its own
+        self._open = set(open_containers)
 
     def digest(self, fn: Any) -> str:
         self._value(fn, frozenset())
@@ -79,17 +82,8 @@ class _Walk:
             self._write(cls.__name__, value)
         elif cls is types.CodeType:
             self._code(value)
-        elif cls in (tuple, list):
-            self._write(cls.__name__, str(len(value)))
-            for element in value:
-                self._value(element, names)
-        elif cls in (set, frozenset):
-            self._unordered(cls.__name__, value)
-        elif cls is dict:
-            self._write("dict", str(len(value)))
-            for key, element in value.items():
-                self._value(key, names)
-                self._value(element, names)
+        elif cls in (tuple, list, dict, set, frozenset):
+            self._container(value, names)
         elif isinstance(value, (Task, TaskItem)):
             value.__reduce_ex__(5)
         elif isinstance(value, TaskFunction):
@@ -135,23 +129,29 @@ class _Walk:
         else:
             self._object(value)
 
-    def _unordered(self, kind: str, elements: Any) -> None:
-        """Write a set: its order differs from process to process, so the elements' own hashes are sorted."""
-        tokens = []
-        for element in elements:
-            walk = _Walk()
-            tokens.append(walk.digest(element))
-        self._write(kind, ",".join(sorted(tokens)))
+    def _container(self, value: Any, names: frozenset[str]) -> None:
+        kind = type(value).__name__
+        if id(value) in self._open:
+            self._write(f"{kind} around")  # it contains itself
+            return
+        self._open.add(id(value))
+        self._write(kind, str(len(value)))
+        if kind in ("set", "frozenset"):
+            # The order of a set differs from process to process, so the elements' own hashes are sorted.
+            for digest in sorted(_Walk(frozenset(self._open)).digest(element) for element in value):
+                self._write("element", digest)
+        else:
+            for element in chain.from_iterable(value.items()) if kind == "dict" else value:
+                self._value(element, names)
+        self._open.discard(id(value))
 
     def _object(self, value: Any) -> None:
         """Write an instance by what its pickle would be made of."""
         self._write("object")
-        number = self._number.get(id(value))
-        if number is not None:
-            self._write("see", str(number))
+        if id(value) in self._objects:
+            self._write("again", str(self._objects[id(value)][0]))
             return
-        self._number[id(value)] = len(self._queue)
-        self._queue.append((_WRITTEN, frozenset()))
+        self._objects[id(value)] = (len(self._objects), value)
         try:
             reduced = value.__reduce_ex__(4)
         except TypeError:
@@ -220,9 +220,6 @@ class _Walk:
         for part in entity.__qualname__.split("."):
             found = getattr(found, part, None)
         return found is entity
-
-
-_WRITTEN = types.ModuleType("written")
 
 
 @functools.lru_cache(maxsize=4096)

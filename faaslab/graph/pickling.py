@@ -36,8 +36,9 @@ class _Installed:
 
     def __init__(self) -> None:
         paths = sysconfig.get_paths()
-        package = Path(__file__).resolve().parent.parent
-        self._prefixes = tuple({f"{paths['stdlib']}/", f"{paths['platstdlib']}/", f"{package}/"})
+        folders = {paths["stdlib"], paths["platstdlib"]}
+        folders |= {str(file.parents[1]) for file in (Path(__file__), Path(__file__).resolve())}
+        self._prefixes = tuple(f"{folder}/".replace("\\", "/") for folder in folders)
 
     def is_local(self, module: Any) -> bool:
         file = getattr(module, "__file__", None)

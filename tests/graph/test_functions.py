@@ -166,6 +166,21 @@ def test_closures_count() -> None:
     assert function_identity(recursive) == function_identity(recursive)
 
 
+def test_code_and_data_that_refer_to_themselves() -> None:
+    """Registries with the functions that use them, and containers that contain themselves, have an identity."""
+    sources = [
+        "REGISTRY = set()\ndef f(x): return x in REGISTRY\nREGISTRY.add(f)",
+        "REGISTRY = {}\ndef f(x): return REGISTRY\nREGISTRY['f'] = f",
+        "LOOP = []\nLOOP.append(LOOP)\ndef f(x): return LOOP",
+        "def g(x): return f(x)\ndef f(x): return x and g(x)",
+        "class C:\n  def again(self): return C()\ndef f(x): return C().again()",
+        "class C: pass\nc = C(); c.me = c\ndef f(x): return c",
+    ]
+    identities = [function_identity(compiled(source)) for source in sources]
+    assert identities == [function_identity(compiled(source)) for source in sources]
+    assert len(set(identities)) == len(sources)
+
+
 def test_partials_methods_and_objects_count() -> None:
     """What a callable is bound to is part of what it does."""
 

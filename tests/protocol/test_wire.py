@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import time
+import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from tests.graph.strategies import PART_CONSTANT_BYTES, encode_unassigned, evalu
 def test_tree_of_4096_leaves_is_below_8_bytes_a_task() -> None:
     """A tree reduction takes a few bytes for each task (the mark is 40)."""
     dag = DAG(generators.tree(4096))
-    assert dag.wire_size_bytes == encode_unassigned(dag).size_bytes
+    assert encode_unassigned(dag).size_bytes < 8 * len(dag)
     assert dag.wire_size_bytes < 8 * len(dag)
 
 
@@ -156,8 +158,6 @@ def test_equal_dags_have_equal_digests() -> None:
 @pytest.mark.parametrize("damage", [b"", b"x", b"cut", b"version"])
 def test_damaged_structures_are_refused(damage: bytes) -> None:
     """Bytes that are no structure of this version raise PayloadError."""
-    import zlib
-
     structure = encode_unassigned(DAG(one())).structure
     damaged = {
         b"": b"",
@@ -174,7 +174,7 @@ def test_damaged_structures_are_refused(damage: bytes) -> None:
 def test_50000_tasks_are_encoded_and_decoded_fast() -> None:
     """A large DAG costs a worker milliseconds, and one task of it microseconds."""
     leaves = [increment(number) for number in range(25_000)]
-    dag = DAG([add(left, right) for left, right in zip(leaves, leaves[1:], strict=False)])
+    dag = DAG([add(left, right) for left, right in pairwise(leaves)])
     wire = encode_unassigned(dag)
     start_s = time.perf_counter()
     received = WorkerDag.decode(wire.structure)
