@@ -1,0 +1,244 @@
+"""The lab host: one small process beside the client that owns the embedded server, the gateway and the watchdog.
+
+It runs in a session of its own, so that the notebook's Stop button does not reach it, and ends when its clients are
+gone: the pipe from the client that started it tells it at once, leases tell of the others. Started as
+``python -m faaslab.client.host`` with a ``HostConfig`` as one line of JSON on standard input; answers with one line.
+"""
+
+import fcntl
+import importlib
+import os
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from faaslab.config import Config
+from faaslab.errors import FaaSLabError, LauncherError, StorageError
+from faaslab.launchers.pool import pool_changes
+from faaslab.protocol.launcher import Gateway, LabContext, RemoteLauncher
+from faaslab.storage.embedded import EmbeddedServer
+from faaslab.storage.redis import RedisStorage
+
+ERROR_FILE = "error"
+LOCK_FILE = "lock"
+SWEEP_S = 0.25
+DECIDE_S = 0.005
+MAX_FAILED_STARTS = 3
+
+
+class HostConfig(msgspec.Struct, frozen=True):
+    """What the client tells its lab host; ``launcher`` is ``module:class`` and the fields of its settings."""
+
+    lab: str
+    secret: bytes
+    client: str
+    folder: str
+    launcher: tuple[str, dict[str, Any]]
+    config: Config
+    search_path: tuple[str, ...] = ()
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """The lab host's answer: where the store is and which server run it is, or why it can't start."""
+
+    url: str = ""
+    server: str = ""
+    embedded: bool = False
+    error: str = ""
+    error_type: str = ""
+
+
+class LabHost:
+    """Gateway and watchdog of one lab: a loop that sleeps in the store until something waits for a container."""
+
+    def __init__(self, host: HostConfig, storage: RedisStorage, launcher: RemoteLauncher, gateway: Gateway) -> None:
+        self._host = host
+        self._storage = storage
+        self._launcher = launcher
+        self._gateway = gateway
+        self._launched: dict[str, str] = {}
+        self._failed_starts = 0
+        self._offset_s = storage.now_s() - time.time()
+        self._owner_alive = True
+        self._stopping = False
+
+    def stop(self, *_: object) -> None:
+        """Leave the loop at its next turn (signal handler)."""
+        self._stopping = True
+
+    def loop(self) -> None:
+        """Serve until no client is left.
+
+        Raises:
+            LauncherError: Containers die before they are ready, again and again.
+            StorageError: The store is gone.
+        """
+        cursor = "0"
+        swept_s = renewed_s = 0.0
+        lease_s = self._host.config.client_lease_s
+        self._storage.renew_client(self._host.client, lease_s)
+        while not self._stopping:
+            cursor = self._storage.wait_demand(cursor, SWEEP_S / 2)
+            now_s = time.monotonic()
+            self._reap()
+            self._decide()
+            if now_s >= swept_s + SWEEP_S:
+                swept_s = now_s
+                self._storage.sweep(self._host.config.grace_s)
+                if self._owner_alive and _closed(sys.stdin.fileno()):
+                    # Its lease is cut to the grace time that runs are kept for.
+                    self._owner_alive = False
+                    self._storage.remove_client(self._host.client)
+                    self._alone_since_s = now_s
+                if not self._owner_alive and not self._storage.clients():
+                    if now_s >= self._alone_since_s + self._host.config.grace_s + 2 * SWEEP_S:
+                        return
+                elif not self._owner_alive:
+                    self._alone_since_s = now_s
+            if self._owner_alive and now_s >= renewed_s + lease_s / 4:
+                renewed_s = now_s
+                self._storage.renew_client(self._host.client, lease_s)
+            time.sleep(DECIDE_S)
+
+    def _reap(self) -> None:
+        """Tell the store of containers that have ended."""
+        for container, reason in self._gateway.exited().items():
+            if self._launched.pop(container, None) is not None:
+                self._failed_starts += 1
+                if self._failed_starts >= MAX_FAILED_STARTS:
+                    raise LauncherError(
+                        f"{self._failed_starts} containers in a row ended before they were ready (last: {container}, "
+                        f"{reason}); the lab's log is in {self._host.folder}, `faaslab doctor` checks this machine"
+                    )
+            self._storage.remove(container, reason)
+
+    def _decide(self) -> None:
+        """Start, retire or ask to yield what the pending invocations call for."""
+        demand = self._storage.demand()
+        for container in [name for name in self._launched if name in demand.containers]:
+            del self._launched[container]
+            self._failed_starts = 0
+        if not demand.pending:
+            return
+        changes = pool_changes(demand, self._launched, self._launcher.concurrency)
+        for pool in changes.start:
+            container = f"c-{uuid4().hex[:12]}"
+            self._launched[container] = pool
+            self._gateway.start(container, pool, time.time() + self._offset_s, self._offset_s)
+        for pool in changes.retire:
+            self._storage.retire_idle(pool)
+        for container in changes.ask_yield:
+            self._storage.ask_yield(container)
+
+
+def _closed(descriptor: int) -> bool:
+    """Whether the other end of a pipe is closed (anything still in it is read away)."""
+    while select.select([descriptor], [], [], 0)[0]:
+        if not os.read(descriptor, 4096):
+            return True
+    return False
+
+
+def lab_folder(lab: str) -> Path:
+    """Return the folder of a lab on this machine: socket, log, lock, error."""
+    return Path(tempfile.gettempdir()) / f"faaslab-{os.getuid()}-{lab}"
+
+
+def remove_stale_folders() -> None:
+    """Remove folders of labs whose host has died without tidying up."""
+    for folder in Path(tempfile.gettempdir()).glob(f"faaslab-{os.getuid()}-*"):
+        try:
+            with open(folder / LOCK_FILE) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # in use, being made, or somebody else's
+
+
+def _load(name: str, fields: dict[str, Any]) -> RemoteLauncher:
+    module, _, kind = name.partition(":")
+    launcher = msgspec.convert(fields, type=getattr(importlib.import_module(module), kind))
+    assert isinstance(launcher, RemoteLauncher)
+    return launcher
+
+
+def serve(host: HostConfig, answer: Callable[[Hello], None]) -> None:
+    """Open store and launcher, say hello, and serve until no client is left; leaves nothing behind."""
+    folder = Path(host.folder)
+    server: EmbeddedServer | None = None
+    storage: RedisStorage | None = None
+    gateway: Gateway | None = None
+    try:
+        launcher = _load(*host.launcher)
+        if not host.config.redis_url:
+            server = EmbeddedServer(folder)
+        url = server.url if server else host.config.redis_url
+        storage = RedisStorage(url, host.lab, timeout_s=host.config.storage_timeout_s)
+        identity = storage.ping()
+        context = LabContext(url, host.lab, host.secret, host.config, host.search_path)
+        gateway = launcher.open(context)
+        lab = LabHost(host, storage, launcher, gateway)
+        signal.signal(signal.SIGTERM, lab.stop)
+        answer(Hello(url, identity, server is not None))
+        lab.loop()
+    finally:
+        if gateway is not None:
+            gateway.close()
+        if storage is not None and server is None:
+            try:
+                storage.delete_lab()
+            except StorageError:
+                pass  # it is gone, and the keys with it or not: nothing can be done here
+        if server is not None:
+            server.close()
+
+
+def main() -> int:
+    """Read the configuration, serve, leave a message if that failed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Unbuffered: what follows the configuration is only ever the end of the pipe.
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(sys.stdin.fileno(), 65536)
+        if not byte:
+            return 1
+        line += byte
+    host = msgspec.json.decode(line, type=HostConfig)
+    remove_stale_folders()
+    folder = Path(host.folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = open(folder / LOCK_FILE, "w")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    greeted = False
+
+    def answer(hello: Hello) -> None:
+        nonlocal greeted
+        greeted = True
+        sys.stdout.buffer.write(msgspec.json.encode(hello) + b"\n")
+        sys.stdout.buffer.flush()
+
+    try:
+        serve(host, answer)
+    except (FaaSLabError, OSError) as error:
+        if not greeted:
+            answer(Hello(error=str(error), error_type=type(error).__name__))
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            # The client reads it, then removes the folder.
+            (folder / ERROR_FILE).write_text(f"{type(error).__name__}: {error}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The client's end of its lab host: start it, notice that it died, end it."""
+
+import contextlib
+import os
+import select
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from uuid import uuid4
+
+import msgspec
+
+from faaslab import errors
+from faaslab.client.host import ERROR_FILE, Hello, HostConfig, lab_folder
+from faaslab.config import Config
+from faaslab.errors import FaaSLabError, LauncherError
+from faaslab.protocol.launcher import RemoteLauncher
+
+START_S = 30.0
+STOP_S = 10.0
+
+
+class Host:
+    """A running lab host.
+
+    Raises:
+        StoreUnavailable: No server to embed, or none answers at ``config.redis_url``.
+        LauncherError: The launcher's platform is not there, or the host does not start.
+    """
+
+    def __init__(self, launcher: RemoteLauncher, config: Config, *, lab: str, secret: bytes, client: str) -> None:
+        self.folder = lab_folder(lab)
+        kind = type(launcher)
+        self._config = HostConfig(
+            lab=lab,
+            secret=secret,
+            client=client,
+            folder=str(self.folder),
+            launcher=(f"{kind.__module__}:{kind.__qualname__}", asdict(launcher)),
+            config=config,
+            search_path=(os.getcwd(),),
+        )
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "faaslab.client.host"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # the Stop button interrupts the kernel's whole process group
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(self._config) + b"\n")
+            self._process.stdin.flush()
+            hello = self._hello()
+        except BaseException:
+            self.close()
+            raise
+        if hello.error:
+            self.close()
+            kind = getattr(errors, hello.error_type, LauncherError)
+            raise (kind if issubclass(kind, FaaSLabError) else LauncherError)(hello.error)
+        self.url = hello.url
+        self.server = hello.server
+        self.embedded = hello.embedded
+
+    def _hello(self) -> Hello:
+        assert self._process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            if not select.select([self._process.stdout], [], [], START_S)[0]:
+                raise LauncherError(f"the lab host did not answer within {START_S:g} s; `faaslab doctor` checks this machine")
+            data = os.read(self._process.stdout.fileno(), 65536)
+            if not data:
+                raise LauncherError(f"the lab host ended with status {self._process.wait()} before it was ready")
+            line += data
+        return msgspec.json.decode(line, type=Hello)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the lab host."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def death(self) -> str:
+        """Return why it died, as far as it could say."""
+        with contextlib.suppress(OSError):
+            return (self.folder / ERROR_FILE).read_text()
+        return f"it ended with status {self._process.poll()}"
+
+    def restart(self) -> None:
+        """Start it again after it died, for the same lab (only useful where the store is not its own)."""
+        self._start()
+
+    def close(self) -> None:
+        """End it and wait until everything it owns is gone."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def new_id() -> str:
+    """Return a fresh random id."""
+    return uuid4().hex[:16]
+
+

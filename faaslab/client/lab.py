@@ -1,0 +1,300 @@
+"""A lab: settings, store, launcher and warm containers that runs share."""
+
+import os
+import secrets
+import threading
+import time
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from faaslab.client import progress as bars
+from faaslab.client.hosting import Host, new_id
+from faaslab.client.run import Run
+from faaslab.client.submission import RunIdentity, build_spec
+from faaslab.config import Config
+from faaslab.errors import LauncherError, PlanError, RunError
+from faaslab.graph import DAG
+from faaslab.plan import Plan
+from faaslab.planners import Planner, plan_dag
+from faaslab.protocol.launcher import RemoteLauncher
+from faaslab.protocol.payload import Codec, run_key
+from faaslab.protocol.storage import Storage
+from faaslab.storage.redis import RedisStorage
+from faaslab.trace import manifest as about
+
+IN_WORKER = "FAASLAB_IN_WORKER"
+
+
+@runtime_checkable
+class LocalLauncher(Protocol):
+    """A launcher that drives a run to its end in this process: inline, virtual."""
+
+    name: str
+
+    def new_storage(self) -> Storage:
+        """Return the store that its runs use."""
+        ...
+
+    def drive(self, storage: Storage, run: str, *, secret: bytes, image: str, config: Config) -> None:
+        """Run until the run has ended."""
+        ...
+
+
+Launcher = RemoteLauncher | LocalLauncher
+
+
+def launcher_named(launcher: "str | Launcher") -> Launcher:
+    """Return a launcher by name with its defaults, or the given one.
+
+    Raises:
+        LauncherError: The name is unknown, or the object is no launcher.
+    """
+    if isinstance(launcher, (RemoteLauncher, LocalLauncher)):
+        return launcher
+    if launcher == "process":
+        from faaslab.launchers.process import ProcessLauncher
+
+        return ProcessLauncher()
+    if launcher == "inline":
+        from faaslab.launchers.inline import InlineLauncher
+
+        return InlineLauncher()
+    if launcher == "virtual":
+        from faaslab.launchers.virtual import VirtualLauncher
+
+        return VirtualLauncher()
+    raise LauncherError(f"unknown launcher {launcher!r}; known: 'process', 'inline', 'virtual', or a launcher object")
+
+
+class Lab:
+    """What runs share. Starts its lab host with the first run that needs one; ``close`` ends everything it started.
+
+    Args:
+        launcher: ``"process"``, ``"inline"``, ``"virtual"`` or a launcher with settings of its own.
+        storage: URL of a Redis-compatible server; None: ``config.redis_url``, else the embedded server.
+        config: All other settings; None: the defaults and ``FAASLAB_*`` variables.
+
+    Raises:
+        LauncherError: The launcher is unknown.
+        ConfigError: A ``FAASLAB_*`` variable can't be read.
+    """
+
+    def __init__(
+        self,
+        launcher: str | Launcher = "process",
+        storage: "str | RedisStorage | None" = None,
+        config: Config | None = None,
+    ) -> None:
+        from dataclasses import replace
+
+        self.launcher = launcher_named(launcher)
+        self.config = config or Config.from_env()
+        if storage is not None:
+            url = storage if isinstance(storage, str) else storage.url
+            self.config = replace(self.config, redis_url=url)
+        self.id = new_id()
+        self._client = f"client-{self.id}"
+        self._secret = secrets.token_bytes(32)
+        self._lock = threading.RLock()
+        self._host: Host | None = None
+        self._storage: Storage | None = None
+        self._runs: "weakref.WeakSet[Run]" = weakref.WeakSet()
+        self._closed = False
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        outputs: Any,
+        *,
+        plan: Plan | None = None,
+        planner: "str | Planner" = "wukong",
+        name: str | None = None,
+        progress: bool = False,
+        **planning: Any,
+    ) -> Run:
+        """Start a run and return at once (inline and virtual runs: when it has ended).
+
+        Args:
+            outputs: A DAG, a task, or any container of tasks and other values.
+            plan: How to run it; None: what ``planner`` says.
+            planner: Name of a planner or a planner object.
+            name: Name of the workflow, if ``outputs`` is no DAG yet.
+            progress: Show a bar.
+            planning: Further arguments of planning: ``sizes``, ``optimizations``, ``seed``.
+
+        Raises:
+            PlanError: The plan is for another DAG, or can't be run.
+            GraphError: The workflow can't be built.
+            StoreUnavailable: There is no store.
+            LauncherError: No container can be started.
+            RunError: Called inside a task.
+        """
+        if os.environ.get(IN_WORKER):
+            raise RunError(
+                "a task can't start a run of its own: it would hold its worker while it waits for others. Return the work "
+                "as tasks of the DAG instead"
+            )
+        dag = outputs if isinstance(outputs, DAG) else DAG(outputs, name=name)
+        if plan is None:
+            plan = plan_dag(dag, planner, **planning)
+        elif plan.structure_hash != dag.structure_hash:
+            raise PlanError(
+                f"the plan was made for DAG {plan.dag_name!r} ({plan.structure_hash[:12]}), this is {dag.name!r} "
+                f"({dag.structure_hash[:12]}); make a new plan: dag.plan({plan.planner!r})"
+            )
+        storage = self._open()
+        run_id = new_id()
+        image = self.launcher.image if isinstance(self.launcher, RemoteLauncher) else self.launcher.name
+        run = Run(
+            run_id,
+            dag,
+            plan,
+            storage,
+            Codec(run_key(self._secret, run_id)),
+            self._manifest(run_id, dag, plan),
+            alive=self._death,
+            runs_dir=Path(self.config.runs_dir) if self.config.runs_dir else None,
+        )
+        if progress:
+            bars.show(run)
+        identity = RunIdentity(run_id, self._client, self._secret, image, storage.now_s())
+        if isinstance(self.launcher, RemoteLauncher):
+            storage.create_run(build_spec(dag, plan, identity, self.config))
+            self._runs.add(run)
+            run.start()
+        else:
+            storage.renew_client(self._client, float("inf"))
+            storage.create_run(build_spec(dag, plan, identity, self.config))
+            self._runs.add(run)
+            try:
+                self.launcher.drive(storage, run_id, secret=self._secret, image=image, config=self.config)
+            finally:
+                # Interrupted or not: what the store knows of it by now is what it came to.
+                storage.cancel_run(run_id, "cancelled", "interrupted")
+                run.start()
+        return run
+
+    def compute(
+        self, *outputs: Any, timeout_s: float | None = None, progress: bool | None = None, **settings: Any
+    ) -> Any:
+        """Run and return the result; several outputs give a tuple in their order.
+
+        Args:
+            outputs: As for ``submit``.
+            timeout_s: The run is cancelled after this long; None: no limit.
+            progress: Show a bar; None: in notebooks and terminals.
+            settings: As for ``submit``.
+
+        Raises:
+            RunTimeout: ``timeout_s`` has passed.
+            TaskFailed: User code failed.
+            FaaSLabError: See ``submit`` and ``Run.result``.
+        """
+        wanted = outputs[0] if len(outputs) == 1 else outputs
+        dag = wanted if isinstance(wanted, DAG) else DAG(wanted, name=settings.pop("name", None))
+        if not len(dag):
+            return dag.build_result({})
+        run = self.submit(dag, progress=bars.wanted() if progress is None else progress, **settings)
+        try:
+            return run.result(timeout_s)
+        except TimeoutError:
+            run.cancel()
+            raise
+
+    # -- store and host -------------------------------------------------------------------------------------------
+
+    def _open(self) -> Storage:
+        """Return the store, starting the lab host if it does not run."""
+        with self._lock:
+            if self._closed:
+                raise RunError("this lab is closed; make a new one")
+            if isinstance(self.launcher, LocalLauncher) and not isinstance(self.launcher, RemoteLauncher):
+                if self._storage is None:
+                    self._storage = self.launcher.new_storage()
+                return self._storage
+            if self._host is not None and not self._host.alive:
+                self._drop_host()
+            if self._host is None:
+                assert isinstance(self.launcher, RemoteLauncher)
+                self._host = Host(
+                    self.launcher, self.config, lab=self.id, secret=self._secret, client=self._client
+                )
+                self._storage = RedisStorage(self._host.url, self.id, timeout_s=self.config.storage_timeout_s)
+            assert self._storage is not None
+            return self._storage
+
+    def _drop_host(self) -> None:
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+        if self._storage is not None:
+            self._storage.close()
+            self._storage = None
+
+    def _death(self) -> str | None:
+        """Return why the lab host is dead, None while it lives; brings it back where the store outlived it."""
+        with self._lock:
+            host = self._host
+            if host is None:
+                return "its lab was closed" if self._closed else None
+            if host.alive:
+                return None
+            why = f"the lab host died: {host.death()}"
+            if host.embedded or "LauncherError" in why or self._closed:
+                return why
+            try:
+                host.restart()
+            except Exception as error:
+                return f"{why}; it could not be started again: {error}"
+            return None
+
+    def _manifest(self, run_id: str, dag: DAG, plan: Plan) -> about.Manifest:
+        settings: dict[str, Any] = {
+            "optimizations": sorted(plan.optimizations),
+            "plan": dict(plan.settings),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        if isinstance(self.launcher, RemoteLauncher):
+            settings["launcher"] = self.launcher.settings()
+            settings["sizes_enforced"] = False
+        return about.Manifest(
+            run=run_id,
+            dag_name=dag.name,
+            structure_hash=dag.structure_hash,
+            ids=tuple(dag.ids),
+            planner=plan.planner,
+            launcher=self.launcher.name,
+            settings=settings,
+            versions=about.versions(),
+            host=about.host(),
+            git_commit="",
+        )
+
+    @property
+    def host_pid(self) -> int | None:
+        """Process id of the lab host, None if none runs."""
+        return self._host.pid if self._host is not None and self._host.alive else None
+
+    def close(self) -> None:
+        """Cancel what still runs and end containers, server and lab host; traces are saved before."""
+        with self._lock:
+            if self._closed:
+                return
+            runs = list(self._runs)
+            for run in runs:
+                run.cancel()
+            self._closed = True
+            self._drop_host()
+        for run in runs:
+            run.saved()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,88 @@
+"""From a DAG and its plan to what the store is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from faaslab.config import Config
+from faaslab.graph import DAG
+from faaslab.plan import Plan
+from faaslab.protocol.messages import RunSpec, Start, pool_of
+from faaslab.protocol.payload import Codec
+from faaslab.protocol.wire import Assignments, encode
+from faaslab.trace.events import RunSubmitted, encode_events
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Who submits what where.
+
+    Attributes:
+        secret: The lab's secret.
+        image: What containers of a pool have in common beside their size.
+        submitted_s: Now, on the store's clock.
+    """
+
+    run: str
+    client: str
+    secret: bytes
+    image: str
+    submitted_s: float
+
+
+def assignments(plan: Plan) -> Assignments:
+    """Return what workers need of a plan."""
+    names = tuple(plan.orders)
+    index = {name: number for number, name in enumerate(names)}
+    return Assignments(
+        workers=names,
+        worker_of=tuple(-1 if a.worker is None else index[a.worker] for a in plan.assignments),
+        size_mib_of=tuple(a.size_mib for a in plan.assignments),
+        orders=tuple(tuple(plan.orders[name]) for name in names),
+        store_all="skip_storage" not in plan.optimizations,
+    )
+
+
+def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> RunSpec:
+    """Return the run as the store takes it: parts of the DAG sealed, first invocations listed.
+
+    Structure and code ride inside invocations while they are small together; large constants never do.
+    """
+    placed = assignments(plan)
+    wire = encode(dag, placed, part_constant_bytes=config.part_constant_bytes)
+    lab = Codec(identity.secret)
+    parts = {digest: lab.seal(part) for digest, part in ((wire.digest, wire.structure), *wire.parts.items())}
+    code = {function.digest for function in dag.functions}
+    small = [digest for digest in parts if digest == wire.digest or digest in code]
+    rides = sum(len(parts[digest]) for digest in small) <= config.inline_dag_bytes
+    return RunSpec(
+        run=identity.run,
+        client=identity.client,
+        structure=wire.digest,
+        parts=parts,
+        ride=tuple(small) if rides else (),
+        sinks=tuple(dag.sinks),
+        starts=first_invocations(dag, plan, identity.image),
+        inline_input_bytes=config.inline_input_bytes if "inline_inputs" in plan.optimizations else 0,
+        max_lapses=config.max_lapses,
+        events=encode_events(
+            [RunSubmitted(identity.submitted_s, identity.run, len(dag), sum(map(len, parts.values())), identity.client)]
+        ),
+    )
+
+
+def first_invocations(dag: DAG, plan: Plan, image: str) -> tuple[Start, ...]:
+    """Return the invocations that need no input: planned workers whose first task is a root, dynamic roots."""
+    starts: list[Start] = []
+    for task in dag.roots:
+        assignment = plan.assignments[task]
+        pool = pool_of(image, assignment.size_mib)
+        if assignment.worker is None:
+            starts.append(Start(f"~{task}", pool, (task,)))
+        elif plan.orders[assignment.worker][0] == task:
+            starts.append(Start(assignment.worker, pool))
+    return tuple(starts)
+
+
+def wire_settings(plan: Plan) -> Mapping[str, object]:
+    """Return what a trace records of the plan's settings."""
+    return {"optimizations": sorted(plan.optimizations)}

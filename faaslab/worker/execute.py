@@ -1,0 +1,85 @@
+"""Running user code in a worker process: measured, its output captured, every way of ending turned into an outcome."""
+
+import os
+import resource
+import sys
+import time
+import traceback
+from typing import Any
+
+from faaslab.graph.functions import call
+from faaslab.worker.actions import Execute, Outcome
+from faaslab.worker.board import Board
+
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class Executor:
+    """Runs tasks in this process.
+
+    Args:
+        board: Where the supervisor sees what is being executed.
+        log: File descriptor that standard output and error were redirected to.
+        log_bytes: How much of a task's output is kept, its end.
+    """
+
+    def __init__(self, board: Board, log: int, log_bytes: int) -> None:
+        self._board = board
+        self._log = log
+        self._log_bytes = log_bytes
+
+    def __call__(self, action: Execute) -> Outcome:
+        """Run one task; never raises."""
+        start = os.fstat(self._log).st_size
+        self._board.begin(action, start)
+        value: Any = None
+        error: BaseException | None = None
+        text = ""
+        began_cpu_s = time.process_time()
+        began_s = time.perf_counter()
+        try:
+            value = call(action.function, action.args, action.kwargs, action.outputs)
+        except BaseException as raised:  # sys.exit and KeyboardInterrupt end a task, not its worker
+            error = raised
+            text = remote_traceback(raised)
+        duration_s = time.perf_counter() - began_s
+        cpu_s = time.process_time() - began_cpu_s
+        self._board.end()
+        flush_output()
+        logs, dropped = "", 0
+        if os.fstat(self._log).st_size != start:
+            logs, dropped = read_log(self._log, start, self._log_bytes)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+        return Outcome(value, error, text, duration_s, cpu_s, peak, logs, dropped)
+
+
+def remote_traceback(error: BaseException) -> str:
+    """Return the traceback of user code as text, without the engine's own frames."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(("faaslab.", "asyncio.")):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def flush_output() -> None:
+    """Write out what user code left in Python's buffers."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # user code may have closed it
+            continue
+
+
+def read_log(log: int, start: int, limit_bytes: int) -> tuple[str, int]:
+    """Return the end of what was written since ``start``, and how many bytes before it were dropped.
+
+    The file is emptied when it has grown to many times the limit, so that a chatty worker does not fill memory.
+    """
+    end = os.fstat(log).st_size
+    if end < start:
+        start = 0  # emptied meanwhile by the supervisor
+    begin = max(start, end - limit_bytes)
+    text = os.pread(log, end - begin, begin).decode(errors="replace")
+    if end > 16 * limit_bytes:
+        os.ftruncate(log, 0)
+    return text, begin - start

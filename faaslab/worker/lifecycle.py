@@ -1,0 +1,67 @@
+"""The one entry into a worker: containers, processes and the Lambda handler all call it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from faaslab.errors import Fenced, StorageError
+from faaslab.protocol.clock import Clock, WallClock
+from faaslab.protocol.storage import Storage
+from faaslab.worker.actions import Call, ContainerSettings, Execute, Listen, Outcome, Sleep
+from faaslab.worker.machine import Container
+
+
+class Worker:
+    """Runs a container's state machine against a real store."""
+
+    @staticmethod
+    def start_worker_lifecycle(
+        settings: ContainerSettings,
+        storage: Storage,
+        execute: Callable[[Execute], Outcome],
+        *,
+        clock: Clock | None = None,
+        sleep: Callable[[float], object] | None = None,
+    ) -> str:
+        """Serve invocations until the container leaves.
+
+        With ``keep_alive_s=0`` it serves what is pending now and leaves: what a platform without an inbox needs.
+
+        Args:
+            settings: What the launcher told the container.
+            storage: The lab's store; used by this thread alone.
+            execute: Runs user code.
+            clock: The container's clock.
+            sleep: Waits for some seconds (emulated delays).
+
+        Returns:
+            Why it left: ``idle``, ``retired`` or ``forgotten``.
+
+        Raises:
+            StorageError: The store is gone.
+        """
+        clock = clock or WallClock()
+        if sleep is None:
+            import time
+
+            sleep = time.sleep
+        container = Container(settings, clock)
+        life = container.life()
+        answer: Any = None
+        error: StorageError | None = None
+        try:
+            while True:
+                action = life.send(answer) if error is None else life.throw(error)
+                answer, error = None, None
+                if isinstance(action, Call):
+                    try:
+                        answer = getattr(storage, action.method)(*action.args)
+                    except Fenced as fenced:
+                        error = fenced
+                elif isinstance(action, Execute):
+                    answer = execute(action)
+                elif isinstance(action, Listen):
+                    answer = storage.listen(settings.container, action.cursor, action.wait_s)
+                elif isinstance(action, Sleep):
+                    sleep(max(0.0, action.until_s - container.now_s()))
+        except StopIteration as end:
+            return str(end.value)
