@@ -1,7 +1,7 @@
 """The workflow language: tasks, nested arguments, DAGs."""
 
 from faaslab.graph.options import TaskOptions
-from faaslab.graph.task import Task, TaskFunction, TaskItem, task
+from faaslab.graph.tasks import Task, TaskFunction, TaskItem, task
 
 __all__ = ["DAG", "Task", "TaskFunction", "TaskItem", "TaskOptions", "task"]
 

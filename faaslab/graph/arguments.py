@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 from faaslab.errors import ConstantError, LazyTaskError
-from faaslab.graph.task import Task, TaskItem
+from faaslab.graph.tasks import Task, TaskItem
 
 Program = tuple[int, ...]
 """Operations, each ``count << 4 | kind``: how many values it takes, and what it makes of them."""

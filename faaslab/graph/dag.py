@@ -16,7 +16,7 @@ from faaslab.graph.functions import Function
 from faaslab.graph.identity import function_identity
 from faaslab.graph.options import TaskOptions, check_name
 from faaslab.graph.pickling import content_digest, local_modules_by_value, serialize_function
-from faaslab.graph.task import Task, TaskFunction, function_name
+from faaslab.graph.tasks import Task, TaskFunction, function_name
 
 _Split = tuple[Program, list[Task[Any]], list[tuple[Label, Any]]]
 
@@ -218,7 +218,9 @@ class DAG:
 
     def compute(self, **settings: Any) -> Any:
         """Run the DAG and return its outputs; ``settings`` as for ``fl.compute``."""
-        return self.submit(**settings).result()
+        from faaslab.client import compute
+
+        return compute(self, **settings)
 
     def submit(self, **settings: Any) -> Any:
         """Start a run of the DAG and return its ``Run``; ``settings`` as for ``fl.submit``."""

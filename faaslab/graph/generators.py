@@ -6,7 +6,7 @@ Each returns one lazy task; its value is given in the docstring.
 import random
 from typing import Any
 
-from faaslab.graph.task import Task, task
+from faaslab.graph.tasks import Task, task
 
 
 @task

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from faaslab.graph.pickling import is_local, serialize, without_docstring
-from faaslab.graph.task import Task, TaskFunction, TaskItem
+from faaslab.graph.tasks import Task, TaskFunction, TaskItem
 
 _CLASS_OWN = frozenset(
     ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__")

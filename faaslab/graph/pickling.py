@@ -21,7 +21,7 @@ from typing import Any
 import cloudpickle
 
 from faaslab.graph.functions import empty_module, fill_module, installed_function
-from faaslab.graph.task import TaskFunction
+from faaslab.graph.tasks import TaskFunction
 
 _PROTOCOL = 5
 # The registry of modules that travel by value belongs to cloudpickle and is one per process.

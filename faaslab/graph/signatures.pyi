@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from faaslab.graph.task import Task, TaskFunction, TaskItem
+from faaslab.graph.tasks import Task, TaskFunction, TaskItem
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

@@ -57,9 +57,9 @@ class Lazy(Generic[T_co]):
 
     def compute(self, **settings: Any) -> T_co:
         """Run what this value depends on and return the value; ``settings`` as for ``fl.compute``."""
-        from faaslab.graph.dag import DAG
+        from faaslab.client import compute
 
-        return DAG(self).compute(**settings)  # type: ignore[no-any-return]
+        return compute(self, **settings)  # type: ignore[no-any-return]
 
     def _refuse(self, *args: Any) -> NoReturn:
         raise LazyTaskError(
