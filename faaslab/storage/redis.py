@@ -81,7 +81,8 @@ class RedisStorage(Storage):
     def _send(self, commands: Sequence[tuple[Word, ...]], wait_s: float = 0.0) -> list[Any]:
         """Send commands on a free connection, again on a new one if that breaks, and return the answers."""
         if self._pid != os.getpid():  # a fork must not talk on its parent's connections
-            self._pid, self._unused = os.getpid(), []
+            self._pid = os.getpid()
+            self.close()
         deadline_s, pause_s = 0.0, 0.0
         while True:
             connection = None
