@@ -21,40 +21,16 @@ from uuid import uuid4
 
 import msgspec
 
-from faaslab.config import Config
+from faaslab.client.handshake import ERROR_FILE, LOCK_FILE, Hello, HostConfig
 from faaslab.errors import FaaSLabError, LauncherError, StorageError
 from faaslab.launchers.pool import pool_changes
 from faaslab.protocol.launcher import Gateway, LabContext, RemoteLauncher
 from faaslab.storage.embedded import EmbeddedServer
 from faaslab.storage.redis import RedisStorage
 
-ERROR_FILE = "error"
-LOCK_FILE = "lock"
 SWEEP_S = 0.25
 DECIDE_S = 0.005
 MAX_FAILED_STARTS = 3
-
-
-class HostConfig(msgspec.Struct, frozen=True):
-    """What the client tells its lab host; ``launcher`` is ``module:class`` and the fields of its settings."""
-
-    lab: str
-    secret: bytes
-    client: str
-    folder: str
-    launcher: tuple[str, dict[str, Any]]
-    config: Config
-    search_path: tuple[str, ...] = ()
-
-
-class Hello(msgspec.Struct, frozen=True):
-    """The lab host's answer: where the store is and which server run it is, or why it can't start."""
-
-    url: str = ""
-    server: str = ""
-    embedded: bool = False
-    error: str = ""
-    error_type: str = ""
 
 
 class LabHost:
@@ -146,11 +122,6 @@ def _closed(descriptor: int) -> bool:
         if not os.read(descriptor, 4096):
             return True
     return False
-
-
-def lab_folder(lab: str) -> Path:
-    """Return the folder of a lab on this machine: socket, log, lock, error."""
-    return Path(tempfile.gettempdir()) / f"faaslab-{os.getuid()}-{lab}"
 
 
 def remove_stale_folders() -> None:

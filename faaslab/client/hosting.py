@@ -12,7 +12,7 @@ from uuid import uuid4
 import msgspec
 
 from faaslab import errors
-from faaslab.client.host import ERROR_FILE, Hello, HostConfig, lab_folder
+from faaslab.client.handshake import ERROR_FILE, Hello, HostConfig, lab_folder
 from faaslab.config import Config
 from faaslab.errors import FaaSLabError, LauncherError
 from faaslab.protocol.launcher import RemoteLauncher
@@ -71,7 +71,9 @@ class Host:
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([self._process.stdout], [], [], START_S)[0]:
-                raise LauncherError(f"the lab host did not answer within {START_S:g} s; `faaslab doctor` checks this machine")
+                raise LauncherError(
+                    f"the lab host did not answer within {START_S:g} s; `faaslab doctor` checks this machine"
+                )
             data = os.read(self._process.stdout.fileno(), 65536)
             if not data:
                 raise LauncherError(f"the lab host ended with status {self._process.wait()} before it was ready")
@@ -117,5 +119,3 @@ class Host:
 def new_id() -> str:
     """Return a fresh random id."""
     return uuid4().hex[:16]
-
-

@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -14,9 +15,9 @@ from faaslab.client.hosting import Host, new_id
 from faaslab.client.run import Run
 from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
-from faaslab.errors import LauncherError, PlanError, RunError
+from faaslab.errors import LauncherError, RunError
 from faaslab.graph import DAG
-from faaslab.plan import Plan
+from faaslab.plan import Plan, check_plan
 from faaslab.planners import Planner, plan_dag
 from faaslab.protocol.launcher import RemoteLauncher
 from faaslab.protocol.payload import Codec, run_key
@@ -87,8 +88,6 @@ class Lab:
         storage: "str | RedisStorage | None" = None,
         config: Config | None = None,
     ) -> None:
-        from dataclasses import replace
-
         self.launcher = launcher_named(launcher)
         self.config = config or Config.from_env()
         if storage is not None:
@@ -100,7 +99,7 @@ class Lab:
         self._lock = threading.RLock()
         self._host: Host | None = None
         self._storage: Storage | None = None
-        self._runs: "weakref.WeakSet[Run]" = weakref.WeakSet()
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         self._closed = False
 
     # -- running --------------------------------------------------------------------------------------------------
@@ -140,11 +139,8 @@ class Lab:
         dag = outputs if isinstance(outputs, DAG) else DAG(outputs, name=name)
         if plan is None:
             plan = plan_dag(dag, planner, **planning)
-        elif plan.structure_hash != dag.structure_hash:
-            raise PlanError(
-                f"the plan was made for DAG {plan.dag_name!r} ({plan.structure_hash[:12]}), this is {dag.name!r} "
-                f"({dag.structure_hash[:12]}); make a new plan: dag.plan({plan.planner!r})"
-            )
+        else:
+            check_plan(dag, plan)
         storage = self._open()
         run_id = new_id()
         image = self.launcher.image if isinstance(self.launcher, RemoteLauncher) else self.launcher.name
@@ -219,9 +215,7 @@ class Lab:
                 self._drop_host()
             if self._host is None:
                 assert isinstance(self.launcher, RemoteLauncher)
-                self._host = Host(
-                    self.launcher, self.config, lab=self.id, secret=self._secret, client=self._client
-                )
+                self._host = Host(self.launcher, self.config, lab=self.id, secret=self._secret, client=self._client)
                 self._storage = RedisStorage(self._host.url, self.id, timeout_s=self.config.storage_timeout_s)
             assert self._storage is not None
             return self._storage

@@ -26,5 +26,8 @@ def open_run(run_id: str, runs_dir: str | Path | None = None) -> "Trace":
     folder = Path(runs_dir or Config.from_env().runs_dir) / run_id
     if not folder.is_dir():
         known = sorted(path.name for path in folder.parent.glob("*")) if folder.parent.is_dir() else []
-        raise ConfigError(f"no run {run_id!r} in {folder.parent}; {len(known)} runs are saved there" + (f", last {known[-1]}" if known else ""))
+        raise ConfigError(
+            f"no run {run_id!r} in {folder.parent}; {len(known)} runs are saved there"
+            + (f", last {known[-1]}" if known else "")
+        )
     return Trace.load(folder)

@@ -80,9 +80,7 @@ def _task_error(status: RunStatus, ids: Sequence[str], codec: Codec, *, attempt:
         return RunError(f"a task failed, and its report can't be read: {error}")
     task = ids[report.task]
     kind = TaskTimeout if report.kind == "timeout" else TaskFailed
-    message = (
-        f"task {task!r} failed on attempt {attempt} (worker {report.container}, {report.size_mib} MiB): {report.message}"
-    )
+    message = f"task {task!r} failed on attempt {attempt} (worker {report.container}, {report.size_mib} MiB): {report.message}"
     if report.logs:
         message += f"\n\nIt had printed (end):\n{report.logs.rstrip()}"
     if report.traceback:

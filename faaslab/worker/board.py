@@ -77,7 +77,9 @@ class Board:
         """Return what the child is executing, None if nothing (or just now changing)."""
         for _ in range(3):
             before = self._memory[:8]
-            executing, began_s, timeout_s, task, attempt, retries, log_start, *lengths = _FIELDS.unpack_from(self._memory, 8)
+            executing, began_s, timeout_s, task, attempt, retries, log_start, *lengths = _FIELDS.unpack_from(
+                self._memory, 8
+            )
             at = 8 + _FIELDS.size
             texts = []
             for length in lengths:

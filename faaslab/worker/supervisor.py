@@ -124,7 +124,9 @@ class Supervisor:
         os.kill(self._child, signal.SIGKILL)
         os.waitpid(self._child, 0)
         ran_s = time.monotonic() - work.began_s
-        self._report(work, "timeout", f"it ran {ran_s:.2f} s, more than its timeout_s of {work.timeout_s:g} s, and was killed")
+        self._report(
+            work, "timeout", f"it ran {ran_s:.2f} s, more than its timeout_s of {work.timeout_s:g} s, and was killed"
+        )
         self._storage.remove(self._container, "killed")
         return 0
 

@@ -1,0 +1,42 @@
+"""What client and lab host tell each other when a lab opens, and where they meet on this machine."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from faaslab.config import Config
+
+ERROR_FILE = "error"
+"""In the lab's folder: why the lab host died, if it could say."""
+LOCK_FILE = "lock"
+"""In the lab's folder: locked by the lab host while it lives."""
+
+
+class HostConfig(msgspec.Struct, frozen=True):
+    """What the client tells its lab host; ``launcher`` is ``module:class`` and the fields of its settings."""
+
+    lab: str
+    secret: bytes
+    client: str
+    folder: str
+    launcher: tuple[str, dict[str, Any]]
+    config: Config
+    search_path: tuple[str, ...] = ()
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """The lab host's answer: where the store is and which server run it is, or why it can't start."""
+
+    url: str = ""
+    server: str = ""
+    embedded: bool = False
+    error: str = ""
+    error_type: str = ""
+
+
+def lab_folder(lab: str) -> Path:
+    """Return the folder of a lab on this machine: socket, log, lock, error."""
+    return Path(tempfile.gettempdir()) / f"faaslab-{os.getuid()}-{lab}"
