@@ -123,15 +123,17 @@ class FaultSchedule(msgspec.Struct, frozen=True):
         """
         rng = random.Random(f"faults/{seed}")
         calls = 4 * tasks + 8
-        containers = max(2, min(8, tasks))
         draws: tuple[tuple[int, Callable[[], Fault]], ...] = (
             (
                 6,
                 lambda: CrashContainer(
-                    rng.randrange(containers), rng.randrange(20), rng.random() < 0.5, rng.random() < 0.5
+                    min(rng.randrange(8), rng.randrange(8)),
+                    min(rng.randrange(24), rng.randrange(24)),
+                    rng.random() < 0.5,
+                    rng.random() < 0.5,
                 ),
             ),
-            (3, lambda: LapseLease(rng.randrange(containers), rng.randrange(4))),
+            (3, lambda: LapseLease(rng.randrange(4), rng.randrange(4))),
             (3, lambda: LoseMessage(rng.randrange(tasks + 2))),
             (3, lambda: DuplicateMessage(rng.randrange(tasks + 2))),
             (3, lambda: DelayMessage(rng.randrange(tasks + 2), rng.choice((0.01, 0.5, 5.0)))),
@@ -139,7 +141,7 @@ class FaultSchedule(msgspec.Struct, frozen=True):
             (4, lambda: LoseReply(rng.randrange(calls), rng.choice((0.01, 1.0, 8.0)))),
             (2, lambda: LoseCall(rng.randrange(calls), rng.choice((0.01, 1.0, 8.0)))),
             (2, lambda: TaskRaises(rng.randrange(tasks), rng.choice((1, 1, 2, 5)))),
-            (1, lambda: ClientGone(rng.uniform(0.0, 2.0))),
+            (1, lambda: ClientGone(rng.uniform(0.0, 20.0))),
             (1, lambda: StoreLatencySpike(rng.uniform(0.0, 2.0), rng.uniform(0.1, 8.0), rng.choice((10.0, 1000.0)))),
         )
         count = sum(rng.random() < 0.5 for _ in range(round(2 * intensity)))

@@ -139,6 +139,7 @@ class Container:
 
     def listen(self, wait_s: float) -> Generator[Action, Any, Message | None]:
         """Wait for a message."""
+        message: Message | None
         self._cursor, message = yield Listen(self._cursor, wait_s)
         return message
 
@@ -186,7 +187,8 @@ class Container:
         """Return the part that holds a large constant."""
         if digest not in self._loaded:
             self._loaded[digest] = self._lab_codec.unseal(self._sealed.pop(digest))
-        return self._loaded[digest]
+        part: bytes = self._loaded[digest]
+        return part
 
     def tidy(self) -> None:
         """Forget code and constants before they fill the container; what is needed again is fetched again."""
@@ -207,6 +209,7 @@ class WorkerMachine:
         self._inputs: dict[int, bytes] = dict(invocation.inputs)
         self._events: list[AnyEvent] = []
         self._flushed_s = container.now_s()
+        self._completions = 0
         self._dag: WorkerDag
         self._arrivals: Arrivals
         self._planned: str | None = None
@@ -249,7 +252,9 @@ class WorkerMachine:
             reply = yield from self._task(task)
             if reply is not None and reply.ended:
                 return reply.next
-        reply = yield Call("complete", (Completion(self._claim, ends=True, events=self._batch()),))
+        reply = yield Call(
+            "complete", (Completion(self._claim, ends=True, events=self._batch(), number=self._number()),)
+        )
         return reply.next
 
     # -- which tasks ----------------------------------------------------------------------------------------------
@@ -415,7 +420,8 @@ class WorkerMachine:
         self._wanted.discard(task)
         if task in self._silent:
             self._keep(task, value, payload)
-            return (yield from self._flush())
+            yield from self._flush()
+            return None
         visible = self._visible(task)
         way: Onward = onward(dag, self._arrivals, task, self._planned, container.size_mib, visible=visible)
         if self._planned is None:
@@ -423,7 +429,8 @@ class WorkerMachine:
             self._wanted.update(way.here)
         if not visible and not way.waiting:
             self._keep(task, value, payload)
-            return (yield from self._flush())
+            yield from self._flush()
+            return None
         output = yield from self._output(task, payload)
         reply: Reply = yield Call(
             "complete",
@@ -444,6 +451,7 @@ class WorkerMachine:
                     remaining=tuple(self._todo) if self._planned is None else (),
                     ends=not self._todo,
                     events=self._batch(),
+                    number=self._number(),
                 ),
             ),
         )
@@ -563,8 +571,16 @@ class WorkerMachine:
         if len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         remaining = tuple(self._todo) if self._planned is None else ()
-        yield Call("complete", (Completion(self._claim, remaining=remaining, events=self._batch()),))
+        yield Call(
+            "complete",
+            (Completion(self._claim, remaining=remaining, events=self._batch(), number=self._number()),),
+        )
         return None
+
+    def _number(self) -> int:
+        """Return the number of the next completing call, so that one that arrives late does no harm."""
+        self._completions += 1
+        return self._completions
 
 
 def _words(error: BaseException) -> str:

@@ -3,61 +3,22 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
 from faaslab.errors import RunCancelled, RunError, RunStalled, StateLost, TaskFailed, TaskTimeout, WorkerLost
 from faaslab.graph import DAG
 from faaslab.plan import Plan
 from faaslab.planners import Planner, plan_dag
-from faaslab.protocol.messages import RunSpec, RunStatus, Start, pool_of
+from faaslab.protocol.messages import RunStatus
 from faaslab.protocol.payload import Codec, join, read_reference, run_key
 from faaslab.protocol.report import ErrorReport
 from faaslab.protocol.storage import Storage
-from faaslab.protocol.wire import Assignments, encode
 from faaslab.trace.events import AnyEvent, decode_events
 
 SECRET = b"s" * 32
 IMAGE = "image"
 CLIENT = "client"
 CONFIG = Config()
-
-
-def build_spec(dag: DAG, plan: Plan, *, run: str, config: Config = CONFIG) -> RunSpec:
-    """Return the run of a plan, as a client hands it to the store."""
-    names = tuple(plan.orders)
-    number = {name: index for index, name in enumerate(names)}
-    assignments = Assignments(
-        names,
-        tuple(-1 if a.worker is None else number[a.worker] for a in plan.assignments),
-        tuple(a.size_mib for a in plan.assignments),
-        tuple(plan.orders[name] for name in names),
-        store_all=not plan.optimizations,
-    )
-    wire = encode(dag, assignments, part_constant_bytes=config.part_constant_bytes)
-    lab = Codec(SECRET)
-    parts = {digest: lab.seal(data) for digest, data in {wire.digest: wire.structure, **wire.parts}.items()}
-    room = config.inline_dag_bytes
-    ride = tuple(parts) if sum(map(len, parts.values())) <= room else ()
-    starts = [
-        Start(f"~{task}", pool_of(IMAGE, plan.assignments[task].size_mib), (task,))
-        for task in dag.roots
-        if plan.assignments[task].worker is None
-    ]
-    starts += [
-        Start(name, pool_of(IMAGE, plan.assignments[order[0]].size_mib))
-        for name, order in plan.orders.items()
-        if not dag.upstreams(order[0])
-    ]
-    return RunSpec(
-        run,
-        CLIENT,
-        wire.digest,
-        parts,
-        ride,
-        tuple(dag.sinks),
-        tuple(starts),
-        config.inline_input_bytes,
-        config.max_lapses,
-    )
 
 
 @dataclass
@@ -86,7 +47,8 @@ class Run:
 def submit(storage: Storage, dag: DAG, plan: Plan, *, run: str = "run", config: Config = CONFIG) -> None:
     """Create a run."""
     storage.renew_client(CLIENT, config.client_lease_s)
-    storage.create_run(build_spec(dag, plan, run=run, config=config))
+    identity = RunIdentity(run, CLIENT, SECRET, IMAGE, storage.now_s())
+    storage.create_run(build_spec(dag, plan, identity, config))
 
 
 def collect(storage: Storage, dag: DAG, *, run: str = "run", delete: bool = True) -> Run:

@@ -1,0 +1,156 @@
+"""One trial: a shape, a planner and a seed make a virtual run with faults, and what must hold whatever happens."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from faaslab.config import Config
+from faaslab.errors import RunCancelled, RunTimeout, TaskFailed, WorkerLost
+from faaslab.launchers.faults import (
+    ClientGone,
+    CrashContainer,
+    FaultSchedule,
+    LapseLease,
+    TaskRaises,
+)
+from faaslab.launchers.model import VirtualModel
+from faaslab.launchers.virtual import Execution, VirtualLauncher
+from faaslab.trace.events import OutputStored
+from tests.faults.shapes import Case
+from tests.worker.runs import IMAGE, SECRET, Run, collect, submit
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that a trial consists of; drawn from its seed."""
+
+    seed: int
+    plan: str
+    limit: int
+    model: VirtualModel
+    config: Config
+    faults: FaultSchedule
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended, and what was wrong with it (nothing, if all is well)."""
+
+    outcome: str
+    wrong: tuple[str, ...]
+    setting: Setting
+    run: Run | None = None
+
+
+def draw(case: Case, planner: str, seed: int) -> Setting:
+    """Return the setting of a seed."""
+    rng = random.Random(f"trial/{seed}")
+    return Setting(
+        seed,
+        planner if planner != "mixed" else f"mixed-{rng.randrange(4)}",
+        rng.choice((1, 2, 3, 1000)),
+        VirtualModel(
+            keep_alive_s=rng.choice((0.0, 1.0, 60.0)),
+            task_s=rng.choice((0.001, 0.1, 1.0, 8.0)),
+            cold_start_s=rng.choice((0.0, 0.4)),
+            invocation_latency_s=rng.choice((0.0, 0.02)),
+            jitter=rng.choice((0.0, 0.9)),
+            deadline_s=900.0,
+        ),
+        Config(
+            max_lapses=rng.choice((1, 3)),
+            inline_output_bytes=1000,
+            blob_chunk_bytes=800,
+            inline_dag_bytes=rng.choice((0, 256 * 1024)),
+            inline_input_bytes=rng.choice((0, 100, 256 * 1024)),
+        ),
+        FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0)), tasks=len(case.dag)),
+    )
+
+
+def try_out(case: Case, setting: Setting) -> Result:
+    """Run a trial and check it."""
+    launcher = VirtualLauncher(setting.seed, setting.model, setting.faults, setting.limit)
+    storage = launcher.new_storage()
+    submit(storage, case.dag, case.plans[setting.plan], config=setting.config)
+    try:
+        launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=setting.config)
+    except RunTimeout as hang:
+        return Result("hang", (str(hang),), setting)
+    run = collect(storage, case.dag)
+    outcome, wrong = _judge(case, setting, run)
+    wrong += _written_twice(run)
+    wrong += _executed_too_often(case, setting, launcher.journal.executions)
+    wrong += _executed_together(launcher.journal.executions, launcher.journal.lapsed_s)
+    if run.leftovers:
+        wrong.append(f"left in the store: {run.leftovers}")
+    wrong += _busy(case, setting, launcher)
+    return Result(outcome, tuple(wrong), setting, run)
+
+
+def _judge(case: Case, setting: Setting, run: Run) -> tuple[str, list[str]]:
+    """Return the outcome and whether the schedule explains it."""
+    faults, error = setting.faults, run.error
+    deaths = len(faults.of(CrashContainer)) + len(faults.of(LapseLease))
+    gone = bool(faults.of(ClientGone))
+    if error is None:
+        wrong = [] if run.value == case.expected else [f"value {run.value!r}, expected {case.expected!r}"]
+        return "finished", wrong
+    outcome = type(error).__name__
+    if isinstance(error, RunCancelled) or run.status is None:
+        return "cancelled, its client gone", [] if gone else [f"no client went away: {error}"]
+    if isinstance(error, WorkerLost):
+        enough = deaths > setting.config.max_lapses
+        return "WorkerLost", [] if enough else [f"{deaths} deaths do not explain: {error}"]
+    if isinstance(error, TaskFailed):
+        task = case.dag.index_of(error.task)
+        options = case.dag.options(task)
+        if str(error).startswith("raised: InjectedFault"):
+            injected = sum(fault.attempts for fault in faults.of(TaskRaises) if fault.task == task)
+            return "TaskFailed: raised", [] if injected > options.retries else [f"{injected} injected: {error}"]
+        if str(error).startswith("impure:"):
+            explained = deaths > 0 and not options.pure and not options.retries
+            return "TaskFailed: impure", [] if explained else [f"nothing explains: {error}"]
+    return outcome, [f"unexpected {outcome}: {error}\n{getattr(error, 'remote_traceback', '')}"]
+
+
+def _written_twice(run: Run) -> list[str]:
+    counts = Counter(event.task for event in run.of(OutputStored))
+    return [f"task {task} was written {count} times" for task, count in counts.items() if count > 1]
+
+
+def _executed_too_often(case: Case, setting: Setting, executions: list[Execution]) -> list[str]:
+    deaths = len(setting.faults.of(CrashContainer)) + len(setting.faults.of(LapseLease))
+    raised = Counter(fault.task for fault in setting.faults.of(TaskRaises))
+    wrong = []
+    for task, count in Counter(execution.task for execution in executions).items():
+        options = case.dag.options(task)
+        once = not options.pure and not options.retries
+        # A failed task takes along what its worker had not stored; so does each death.
+        most = 1 if once else 1 + deaths + sum(raised.values()) * 5
+        if count > most:
+            wrong.append(f"task {task} was executed {count} times, at most {most} can be explained")
+    return wrong
+
+
+def _executed_together(executions: list[Execution], lapsed_s: dict[str, float]) -> list[str]:
+    """Find executions of one task at the same moment in two containers that both had their leases."""
+    wrong = []
+    by_task: dict[int, list[Execution]] = {}
+    for execution in executions:
+        valid = replace(execution, ended_s=min(execution.ended_s, lapsed_s.get(execution.container, float("inf"))))
+        for other in by_task.setdefault(execution.task, []):
+            if other.began_s < valid.ended_s and valid.began_s < other.ended_s:
+                wrong.append(f"task {execution.task} ran in {other.container} and {valid.container} at once")
+        by_task[execution.task].append(valid)
+    return wrong
+
+
+def _busy(case: Case, setting: Setting, launcher: VirtualLauncher) -> list[str]:
+    """Find more store calls than tasks, containers, faults and periodic questions explain."""
+    journal, faults = launcher.journal, len(setting.faults.faults)
+    work = len(journal.executions) + len(case.dag)
+    asked_again = journal.containers * (2 + 2 * (journal.ended_s + 20.0) / setting.config.wait_slice_s)
+    most = 8 * work + 8 * journal.containers + asked_again + 4 * faults
+    calls = sum(journal.calls.values())
+    return [] if calls <= most else [f"{calls} store calls, expected at most {most:.0f}: {dict(journal.calls)}"]
