@@ -59,7 +59,8 @@ class Config:
                 raise ConfigError(f"Config.{field.name} is {value}, must be 0 or more")
         if not 0 < self.heartbeat_s * 2 <= self.lease_s:
             raise ConfigError(
-                f"Config.heartbeat_s is {self.heartbeat_s} s, must be above 0 and at most half of lease_s ({self.lease_s} s)"
+                f"Config.heartbeat_s is {self.heartbeat_s} s, must be above 0 and at most half of lease_s, "
+                f"{self.lease_s} s"
             )
 
     @classmethod
@@ -75,7 +76,7 @@ class Config:
             text = os.environ.get(ENV_PREFIX + name.upper())
             if text is None:
                 continue
-            kind = type(field.default)
+            kind: type[Any] = type(field.default)
             try:
                 values[name] = kind(text)
             except ValueError:

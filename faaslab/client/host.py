@@ -45,6 +45,7 @@ class LabHost:
         self._failed_starts = 0
         self._offset_s = storage.now_s() - time.time()
         self._owner_alive = True
+        self._alone_since_s = 0.0
         self._stopping = False
 
     def stop(self, *_: object) -> None:
@@ -187,8 +188,13 @@ def main() -> int:
     remove_stale_folders()
     folder = Path(host.folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = open(folder / LOCK_FILE, "w")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open(folder / LOCK_FILE, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _serve_and_tell(host, folder)
+
+
+def _serve_and_tell(host: HostConfig, folder: Path) -> int:
+    """Serve; leave a message for the client where that failed, otherwise nothing."""
     greeted = False
 
     def answer(hello: Hello) -> None:
@@ -200,12 +206,12 @@ def main() -> int:
     try:
         serve(host, answer)
     except (FaaSLabError, OSError) as error:
-        if not greeted:
-            answer(Hello(error=str(error), error_type=type(error).__name__))
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
+        if greeted:
             # The client reads it, then removes the folder.
             (folder / ERROR_FILE).write_text(f"{type(error).__name__}: {error}")
+            return 1
+        answer(Hello(error=str(error), error_type=type(error).__name__))
+        shutil.rmtree(folder, ignore_errors=True)
         return 1
     shutil.rmtree(folder, ignore_errors=True)
     return 0

@@ -50,7 +50,7 @@ class Host:
             stdout=subprocess.PIPE,
             start_new_session=True,  # the Stop button interrupts the kernel's whole process group
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(msgspec.json.encode(self._config) + b"\n")
             self._process.stdin.flush()

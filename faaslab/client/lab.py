@@ -133,8 +133,8 @@ class Lab:
         """
         if os.environ.get(IN_WORKER):
             raise RunError(
-                "a task can't start a run of its own: it would hold its worker while it waits for others. Return the work "
-                "as tasks of the DAG instead"
+                "a task can't start a run of its own: it would hold its worker while it waits for others. Make the "
+                "work tasks of the DAG instead"
             )
         dag = outputs if isinstance(outputs, DAG) else DAG(outputs, name=name)
         if plan is None:

@@ -13,7 +13,7 @@ from faaslab.errors import (
     TaskTimeout,
     WorkerLost,
 )
-from faaslab.protocol.messages import RunStatus
+from faaslab.protocol.messages import RUN_TIME, RunStatus
 from faaslab.protocol.payload import Codec, join, read_reference
 from faaslab.protocol.report import ErrorReport
 from faaslab.protocol.storage import Storage
@@ -62,25 +62,26 @@ def error_of(run: str, status: RunStatus, ids: Sequence[str], codec: Codec, stat
     if what == "stalled":
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         return RunStalled(
-            f"run {run}: nothing runs, nothing is ready, and there is no result ({counts}). This is a defect of the plan "
-            "or of FaaSLab; the trace of the run shows what happened last."
+            f"run {run}: nothing runs, nothing is ready, and there is no result ({counts}). This is a defect of the "
+            "plan or of FaaSLab; the trace of the run shows what happened last."
         )
     return RunError(f"run {run} is {status.status}: {status.reason}")
 
 
 def _worker(invocation: str, ids: Sequence[str]) -> str:
     """Return how a person knows an invocation: dynamic ones are named after their first task."""
-    return f"of task {ids[int(invocation[1:])]!r}" if invocation.startswith("~") else repr(invocation)
+    return f"of task {ids[int(invocation[1:])]!r}" if invocation.startswith(RUN_TIME) else repr(invocation)
 
 
 def _task_error(status: RunStatus, ids: Sequence[str], codec: Codec, *, attempt: int) -> RunError:
     try:
         report = ErrorReport.decode(status.error)
-    except msgspec.MsgspecError as error:
-        return RunError(f"a task failed, and its report can't be read: {error}")
+    except msgspec.MsgspecError as damage:
+        return RunError(f"a task failed, and its report can't be read: {damage}")
     task = ids[report.task]
     kind = TaskTimeout if report.kind == "timeout" else TaskFailed
-    message = f"task {task!r} failed on attempt {attempt} (worker {report.container}, {report.size_mib} MiB): {report.message}"
+    where = f"worker {report.container}, {report.size_mib} MiB"
+    message = f"task {task!r} failed on attempt {attempt} ({where}): {report.message}"
     if report.logs:
         message += f"\n\nIt had printed (end):\n{report.logs.rstrip()}"
     if report.traceback:
@@ -97,7 +98,7 @@ def _task_error(status: RunStatus, ids: Sequence[str], codec: Codec, *, attempt:
     if report.exception:
         try:
             cause = codec.loads(report.exception)
-        except Exception:  # a class that only the worker has; the text says it all
+        except Exception:  # a class that only the worker has: the text says it all
             cause = None
         if isinstance(cause, BaseException):
             error.__cause__ = cause

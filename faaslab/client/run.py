@@ -96,8 +96,8 @@ class Run:
             if self._future.done():
                 raise
             raise RunTimeout(
-                f"run {self.id} has not ended after {timeout:g} s ({self.done_tasks} of {len(self.dag)} tasks done); it goes "
-                "on: call result() again, or cancel()"
+                f"run {self.id} has not ended after {timeout:g} s ({self.done_tasks} of {len(self.dag)} tasks done); "
+                "it goes on: call result() again, or cancel()"
             ) from None
         except KeyboardInterrupt:
             self.cancel()

@@ -1,12 +1,11 @@
 """From a DAG and its plan to what the store is given."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from faaslab.config import Config
 from faaslab.graph import DAG
 from faaslab.plan import Plan
-from faaslab.protocol.messages import RunSpec, Start, pool_of
+from faaslab.protocol.messages import RUN_TIME, RunSpec, Start, pool_of
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.wire import Assignments, encode
 from faaslab.trace.events import RunSubmitted, encode_events
@@ -77,12 +76,7 @@ def first_invocations(dag: DAG, plan: Plan, image: str) -> tuple[Start, ...]:
         assignment = plan.assignments[task]
         pool = pool_of(image, assignment.size_mib)
         if assignment.worker is None:
-            starts.append(Start(f"~{task}", pool, (task,)))
+            starts.append(Start(f"{RUN_TIME}{task}", pool, (task,)))
         elif plan.orders[assignment.worker][0] == task:
             starts.append(Start(assignment.worker, pool))
     return tuple(starts)
-
-
-def wire_settings(plan: Plan) -> Mapping[str, object]:
-    """Return what a trace records of the plan's settings."""
-    return {"optimizations": sorted(plan.optimizations)}

@@ -24,9 +24,9 @@ class Changes:
 def pool_changes(demand: Demand, launched: Mapping[str, str], limit: int) -> Changes:
     """Decide which containers to start, retire, or ask to yield.
 
-    Pending invocations first get new containers while the limit allows; then idle containers of other pools are evicted;
-    then, so that workers that wait for tasks which can't start never block them, the longest-waiting workers are asked
-    to give up their slots.
+    Pending invocations first get new containers while the limit allows; then idle containers of other pools are
+    evicted; then, so that workers that wait for tasks which can't start never block them, the longest-waiting workers
+    are asked to give up their slots.
 
     Args:
         demand: What the store reports.

@@ -1,4 +1,4 @@
-"""Local worker processes: a supervisor and its child play the container. Sizes are names here, no limit enforces them."""
+"""Local worker processes: a supervisor and its child play the container. No limit enforces sizes here."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ from typing import ClassVar
 import msgspec
 
 from faaslab.errors import ConfigError, LauncherError
+from faaslab.launchers.supervisor import Launch
 from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.launcher import Gateway, LabContext, RemoteLauncher
 from faaslab.worker.actions import ContainerSettings
-from faaslab.worker.supervisor import Launch
 
 _STOP_S = 5.0
 
@@ -105,7 +105,7 @@ class _Processes(Gateway):
         )
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "faaslab.worker.supervisor"],
+                [sys.executable, "-m", "faaslab.launchers.supervisor"],
                 stdin=subprocess.PIPE,
                 start_new_session=True,
             )

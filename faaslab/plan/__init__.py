@@ -1,6 +1,6 @@
 """Plans as values, and the checker that every run passes."""
 
-from faaslab.plan.checker import LoweredPlan, check_plan, lower
+from faaslab.plan.checker import check_plan
 from faaslab.plan.diff import PlanDiff
 from faaslab.plan.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, Assignment, DagView, Plan
 
@@ -9,9 +9,7 @@ __all__ = [
     "OPTIMIZATIONS",
     "Assignment",
     "DagView",
-    "LoweredPlan",
     "Plan",
     "PlanDiff",
     "check_plan",
-    "lower",
 ]

@@ -1,25 +1,15 @@
 """Whether a plan can be run: checked after planning and again before every run."""
 
+import re
 from array import array
-from dataclasses import dataclass
 from itertools import pairwise
 
 from faaslab.errors import ConfigError, PlanError
 from faaslab.model.sizes import check_size
 from faaslab.plan.plan import OPTIMIZATIONS, DagView, Plan
 
-
-@dataclass(frozen=True, slots=True)
-class LoweredPlan:
-    """A checked plan as flat columns by task index, for the wire and the simulator."""
-
-    workers: tuple[str, ...]
-    """Names of the assigned workers."""
-    worker_of: "array[int]"
-    """Index into ``workers``; -1: decided at run time."""
-    size_mib: "array[int]"
-    next_of: "array[int]"
-    """The task after this one on its worker; -1: it is the last, or decided at run time."""
+WORKER_NAME = re.compile(r"[\w.\-]{1,100}")
+"""Names that can stand in keys of the store; run-time workers have other ones."""
 
 
 def check_plan(dag: DagView, plan: Plan) -> None:
@@ -48,23 +38,6 @@ def check_plan(dag: DagView, plan: Plan) -> None:
     _check_acyclic(dag, plan)
 
 
-def lower(dag: DagView, plan: Plan) -> LoweredPlan:
-    """Return a plan, checked, as flat columns.
-
-    Raises:
-        PlanError: The plan can't be run on ``dag``.
-    """
-    check_plan(dag, plan)
-    workers = tuple(plan.orders)
-    position = {worker: index for index, worker in enumerate(workers)}
-    return LoweredPlan(
-        workers=workers,
-        worker_of=array("i", (-1 if a.worker is None else position[a.worker] for a in plan.assignments)),
-        size_mib=array("i", (a.size_mib for a in plan.assignments)),
-        next_of=_next_on_worker(plan),
-    )
-
-
 def _check_sizes(dag: DagView, plan: Plan) -> None:
     first: dict[str, int] = {}
     for task, assignment in enumerate(plan.assignments):
@@ -91,6 +64,8 @@ def _check_sizes(dag: DagView, plan: Plan) -> None:
 def _check_orders(dag: DagView, plan: Plan) -> None:
     seen: dict[int, str] = {}
     for worker, order in plan.orders.items():
+        if not WORKER_NAME.fullmatch(worker):
+            raise PlanError(f"worker name {worker!r} must be 1 to 100 letters, digits, '_', '.' or '-'")
         if not order:
             raise PlanError(f"worker {worker!r} has no tasks; leave it out of the plan's orders")
         for task in order:

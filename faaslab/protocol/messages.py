@@ -1,6 +1,7 @@
 """What client, workers, store and lab host say to each other.
 
-Tasks are indices into the DAG; bytes in ``parts``, ``inputs`` and ``output`` are opaque here (see ``wire`` and ``payload``).
+Tasks are indices into the DAG; bytes in ``parts``, ``inputs`` and ``output`` are opaque here (see ``wire`` and
+``payload``).
 """
 
 from collections.abc import Mapping
@@ -227,7 +228,7 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a heartbeat brings back: ``known`` False: the store has forgotten this container, leave; ``stop``: kill the work."""
+    """What a heartbeat brings back: ``known`` False: the store has forgotten this container; ``stop``: kill its work."""
 
     known: bool
     stop: bool
@@ -250,6 +251,10 @@ class Demand:
     containers: Mapping[str, str]
     waiting: tuple[str, ...]
     assigned: frozenset[str] = frozenset()
+
+
+RUN_TIME = "~"
+"""First character of invocations that no plan names: ``~<task>``, after the task they start with."""
 
 
 def pool_of(image: str, size_mib: int) -> str:

@@ -1,7 +1,7 @@
 """Task outputs as bytes: pickled with buffers out of band, framed, signed.
 
-A frame is ``F1 | signature | pickle length | number of buffers | buffer lengths | pickle | buffers``. Only the pickle is
-signed, with a key of the run: unpickling runs code, raw buffers are data. A large frame is written as a *blob* in
+A frame is ``F1 | signature | pickle length | number of buffers | buffer lengths | pickle | buffers``. Only the pickle
+is signed, with a key of the run: unpickling runs code, raw buffers are data. A large frame is written as a *blob* in
 chunks and travels as a reference, ``R1 | key | chunks | bytes``.
 """
 

@@ -44,7 +44,7 @@ class Storage(ABC):
 
     @abstractmethod
     def read_events(self, run: str, cursor: str, wait_s: float) -> tuple[str, list[bytes]]:
-        """Return batches of events after ``cursor`` (``"0"``: from the start), waiting up to ``wait_s`` for the first."""
+        """Return batches of events after ``cursor`` (``"0"``: the start), waiting up to ``wait_s`` for the first."""
 
     @abstractmethod
     def fetch(self, run: str, tasks: Sequence[int]) -> dict[int, bytes]:
@@ -78,7 +78,7 @@ class Storage(ABC):
 
     @abstractmethod
     def next(self, container: str) -> Invocation | None:
-        """Return the invocation this container must serve: the one assigned to it, else the oldest pending one of its pool.
+        """Return what this container must serve: the invocation assigned to it, else the oldest pending of its pool.
 
         None: it is idle now and may be handed one through its inbox.
 
@@ -181,5 +181,5 @@ class Storage(ABC):
     def leftovers(self) -> list[str]:
         """Return what is still stored for any run (keys or their likeness): empty when all runs are deleted."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  a store without connections has nothing to do here
         """Release connections."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from faaslab.errors import Fenced, StorageError
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.messages import (
+    RUN_TIME,
     Claim,
     Completion,
     Demand,
@@ -533,7 +534,7 @@ class MemoryStorage(Storage):
 
     def _ready(self, run: _Run, successor: Successor, inputs_of: tuple[int, ...], by: str) -> None:
         """Give a task that has all its inputs to its planned worker, or to an invocation of its own."""
-        name = successor.worker or f"~{successor.task}"
+        name = successor.worker or f"{RUN_TIME}{successor.task}"
         run.owner[successor.task] = name
         invocation = run.invocations.get(name)
         if invocation is None:

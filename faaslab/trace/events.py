@@ -43,17 +43,8 @@ class InvocationRequested(Event, frozen=True):
     """Invocation that asked; empty: the client; ``retry``, ``lapse`` or ``yield`` for another attempt."""
 
 
-class ContainerStarted(Event, frozen=True):
-    """A new container is ready; ``phases_s`` splits its cold start."""
-
-    container: str
-    size_mib: int
-    phases_s: dict[str, float] = {}
-    clock_offset_s: float = 0.0
-
-
 class ContainerExited(Event, frozen=True):
-    """A container is gone; ``reason`` is ``idle``, ``evicted``, ``killed``, ``lost`` or ``closed``."""
+    """A container died during an invocation; ``reason`` is ``killed``, ``left`` or ``lost`` (its lease ended)."""
 
     container: str
     reason: str
@@ -154,7 +145,7 @@ class TaskLogged(Event, frozen=True):
 
 
 class WorkerExited(Event, frozen=True):
-    """An invocation ended; ``reason`` is ``ended``, ``yielded``, ``retry``, ``fenced``, ``lost`` or ``cancelled``."""
+    """An invocation ended; ``reason`` is ``ended``, ``yielded``, ``retry``, ``failed``, or why its container died."""
 
     invocation: str
     attempt: int
@@ -166,7 +157,6 @@ AnyEvent = (
     RunSubmitted
     | RunEnded
     | InvocationRequested
-    | ContainerStarted
     | ContainerExited
     | WorkerStarted
     | TaskStarted

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from faaslab.trace.events import (
     AnyEvent,
     ContainerExited,
-    ContainerStarted,
     InputFetched,
     InvocationRequested,
     OutputKept,
@@ -210,10 +209,6 @@ class _Reader:
     def _frame(self, event: AnyEvent) -> None:
         """First pass: what other events refer to."""
         match event:
-            case ContainerStarted():
-                container = self._container(event.container, event.size_mib)
-                container.started_s = event.at_s
-                container.phases_s = dict(event.phases_s)
             case ContainerExited():
                 container = self._container(event.container, 0)
                 container.exited_s = event.at_s

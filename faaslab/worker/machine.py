@@ -23,6 +23,7 @@ from faaslab.policy.successors import Arrivals, Onward, onward
 from faaslab.protocol.clock import Clock
 from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.messages import (
+    RUN_TIME,
     Claim,
     Completion,
     Failure,
@@ -252,10 +253,10 @@ class WorkerMachine:
             reply = yield from self._task(task)
             if reply is not None and reply.ended:
                 return reply.next
-        reply = yield Call(
+        last: Reply = yield Call(
             "complete", (Completion(self._claim, ends=True, events=self._batch(), number=self._number()),)
         )
-        return reply.next
+        return last.next
 
     # -- which tasks ----------------------------------------------------------------------------------------------
 
@@ -264,7 +265,7 @@ class WorkerMachine:
         invocation, dag = self._invocation, self._dag
         again = invocation.attempt > 1
         stored: frozenset[int] = (yield Call("stored", (self._claim,))) if again else frozenset()
-        if invocation.tasks:
+        if invocation.invocation.startswith(RUN_TIME):
             # All inputs of a first attempt are stored; what another one lost it runs again without announcing it.
             lost = lost_work(dag, invocation.tasks, stored) if again else frozenset(invocation.tasks)
             self._todo.extend(sorted(lost))

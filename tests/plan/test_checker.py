@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from faaslab.errors import PlanError
-from faaslab.plan import Assignment, Plan, check_plan, lower
+from faaslab.plan import Assignment, Plan, check_plan
 from tests.plan.dags import CROSS, DIAMOND, FakeDag
 
 A = Assignment("a", 512)
@@ -12,20 +12,19 @@ GOOD = Plan.for_dag(DIAMOND, "mine", [A, A, B, A])
 
 
 def test_good_plan_passes() -> None:
-    """A complete plan is accepted and lowered to flat columns."""
+    """A complete plan is accepted."""
     check_plan(DIAMOND, GOOD)
-    lowered = lower(DIAMOND, GOOD)
-    assert lowered.workers == ("a", "b")
-    assert list(lowered.worker_of) == [0, 0, 1, 0]
-    assert list(lowered.size_mib) == [512] * 4
-    assert list(lowered.next_of) == [1, 3, -1, -1]
 
 
-def test_dynamic_tasks_lower_to_minus_one() -> None:
-    """Tasks decided at run time have neither worker nor next task."""
-    lowered = lower(DIAMOND, Plan.for_dag(DIAMOND, "mine", [Assignment(None, 512)] * 4))
-    assert list(lowered.worker_of) == [-1] * 4
-    assert list(lowered.next_of) == [-1] * 4
+def test_plan_without_workers_passes() -> None:
+    """A plan that leaves all to run time is complete."""
+    check_plan(DIAMOND, Plan.for_dag(DIAMOND, "mine", [Assignment(None, 512)] * 4))
+
+
+def test_worker_names_can_be_keys() -> None:
+    """A worker's name may not look like a run-time worker's or break a key."""
+    with pytest.raises(PlanError, match="worker name '~1'"):
+        check_plan(DIAMOND, Plan.for_dag(DIAMOND, "mine", [Assignment("~1", 512)] * 4))
 
 
 @pytest.mark.parametrize(

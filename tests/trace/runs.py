@@ -6,7 +6,6 @@ from faaslab.trace import Manifest, Trace
 from faaslab.trace.events import (
     AnyEvent,
     ContainerExited,
-    ContainerStarted,
     InputFetched,
     InvocationRequested,
     OutputKept,
@@ -48,7 +47,6 @@ def two_workers() -> list[AnyEvent]:
     return [
         RunSubmitted(T0, "r-1", 3, 700),
         InvocationRequested(T0 + 0.5, "i-0", 1, (0,), 1024),
-        ContainerStarted(T0 + 2.5, "c-0", 1024, {"launch": 1.5, "boot": 0.5}),
         WorkerStarted(T0 + 2.5, "i-0", 1, "c-0", 1024, True, T0 + 0.5, 700, 0, {"launch": 1.5, "boot": 0.5}),
         TaskStarted(T0 + 2.5, 0, "i-0", "c-0", 1),
         TaskExecuted(T0 + 3.5, 0, "i-0", 1.0, 0.75, 0, 10_000),
@@ -115,7 +113,6 @@ def synthetic(
             if is_cold:
                 for phase, mean_s in (("launch", 0.3), ("boot", 0.2), ("import", 0.1)):
                     at_s, phases[phase] = later(at_s, mean_s)
-                events.append(ContainerStarted(at_s, container, 1769, phases))
             else:
                 at_s += 0.01
             events.append(WorkerStarted(at_s, invocation, 1, container, 1769, is_cold, requested_s, 500, 0, phases))

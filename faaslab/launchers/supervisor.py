@@ -7,7 +7,7 @@
                   lease, stop  └── shared board ──┘   (what is executed, since when, how long it may take)
 
 User code that holds the interpreter lock for a minute, or crashes it, does not touch the supervisor. Started as
-``python -m faaslab.worker.supervisor`` with a ``Launch`` as JSON on standard input: secrets are in no argument list.
+``python -m faaslab.launchers.supervisor`` with a ``Launch`` as JSON on standard input: secrets are in no argument list.
 """
 
 import time
