@@ -228,7 +228,7 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a heartbeat brings back: ``known`` False: the store has forgotten this container; ``stop``: kill its work."""
+    """What a heartbeat brings back: ``known`` False: the container is forgotten; ``stop``: kill its work."""
 
     known: bool
     stop: bool
