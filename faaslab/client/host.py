@@ -25,6 +25,7 @@ from faaslab.client.handshake import ERROR_FILE, LOCK_FILE, Hello, HostConfig
 from faaslab.errors import FaaSLabError, LauncherError, StorageError
 from faaslab.launchers.pool import pool_changes
 from faaslab.protocol.launcher import Gateway, LabContext, RemoteLauncher
+from faaslab.protocol.messages import Demand
 from faaslab.storage.embedded import EmbeddedServer
 from faaslab.storage.redis import RedisStorage
 
@@ -88,8 +89,14 @@ class LabHost:
 
     def _reap(self) -> None:
         """Tell the store of containers that have ended."""
-        for container, reason in self._gateway.exited().items():
-            if self._launched.pop(container, None) is not None:
+        ended = self._gateway.exited()
+        if not ended:
+            return
+        self._note_ready(self._storage.demand())
+        for container, reason in ended.items():
+            if self._launched.pop(container, None) is None:
+                self._failed_starts = 0
+            elif reason != "left":
                 self._failed_starts += 1
                 if self._failed_starts >= MAX_FAILED_STARTS:
                     raise LauncherError(
@@ -98,12 +105,16 @@ class LabHost:
                     )
             self._storage.remove(container, reason)
 
-    def _decide(self) -> None:
-        """Start, retire or ask to yield what the pending invocations call for."""
-        demand = self._storage.demand()
+    def _note_ready(self, demand: Demand) -> None:
+        """Take note of containers that have said that they are there."""
         for container in [name for name in self._launched if name in demand.containers]:
             del self._launched[container]
             self._failed_starts = 0
+
+    def _decide(self) -> None:
+        """Start, retire or ask to yield what the pending invocations call for."""
+        demand = self._storage.demand()
+        self._note_ready(demand)
         if not demand.pending:
             return
         changes = pool_changes(demand, self._launched, self._launcher.concurrency)

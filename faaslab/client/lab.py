@@ -1,5 +1,6 @@
 """A lab: settings, store, launcher and warm containers that runs share."""
 
+import contextlib
 import os
 import secrets
 import threading
@@ -15,7 +16,7 @@ from faaslab.client.hosting import Host, new_id
 from faaslab.client.run import Run
 from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
-from faaslab.errors import LauncherError, RunError
+from faaslab.errors import LauncherError, RunError, RunTimeout
 from faaslab.graph import DAG
 from faaslab.plan import Plan, check_plan
 from faaslab.planners import Planner, plan_dag
@@ -277,13 +278,17 @@ class Lab:
         with self._lock:
             if self._closed:
                 return
-            runs = list(self._runs)
-            for run in runs:
-                run.cancel()
             self._closed = True
+            runs = list(self._runs)
+        # Without the lock, which watchers need to ask whether the lab host lives.
+        for run in runs:
+            run.cancel()
+        with self._lock:
             self._drop_host()
         for run in runs:
-            run.saved()
+            # What could not be written is told by ``saved`` and must not hide why the lab is closed.
+            with contextlib.suppress(RunTimeout, OSError):
+                run.saved()
 
     def __enter__(self) -> Self:
         return self
