@@ -375,13 +375,17 @@ class WorkerMachine:
         inline = [u for u in upstreams if u in self._inputs]
         remote = [u for u in upstreams if u not in kept and u not in self._inputs]
         began_s = container.now_s()
-        for upstream in inline:
-            yield from self._receive(upstream, self._inputs.pop(upstream))
-        if remote:
-            found = yield Call("fetch", (self._claim.run, remote))
-            if len(found) < len(remote):
-                yield from self._output_lost(task, next(u for u in remote if u not in found))
-            for upstream in remote:
+        for upstream in tuple(inline):
+            if (yield from self._receive(upstream, self._inputs.pop(upstream))):
+                # Only its reference rode along.
+                inline.remove(upstream)
+                remote.append(upstream)
+        missing = [u for u in remote if u not in kept]
+        if missing:
+            found = yield Call("fetch", (self._claim.run, missing))
+            if len(found) < len(missing):
+                yield from self._output_lost(task, next(u for u in missing if u not in found))
+            for upstream in missing:
                 yield from self._receive(upstream, found[upstream])
         inputs: dict[int, Any] = {}
         total = 0
@@ -397,13 +401,14 @@ class WorkerMachine:
             total += size
         return inputs, total
 
-    def _receive(self, upstream: int, output: bytes) -> Generator[Action, Any, None]:
-        """Put an output that came from the store, or whose reference did, at hand for all own tasks that need it."""
+    def _receive(self, upstream: int, output: bytes) -> Generator[Action, Any, bool]:
+        """Put an output at hand for all own tasks that need it; whether it had to be fetched by its reference."""
         reference = read_reference(output)
         if reference is not None:
             output = join((yield Call("get_blob", (self._claim.run, reference.key, reference.chunks))))
         consumers = [successor for successor in self._dag.successors(upstream) if successor in self._wanted]
         self._kept.receive(upstream, output, consumers)
+        return reference is not None
 
     def _output_lost(self, task: int, upstream: int) -> Steps:
         """End the run: an output that had arrived is not there, so the store has lost data."""
