@@ -11,11 +11,16 @@ import msgspec
 
 from faaslab.errors import ConfigError, LauncherError
 from faaslab.launchers.supervisor import Launch
+from faaslab.model.sizes import vcpus
 from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.launcher import Gateway, LabContext, RemoteLauncher
+from faaslab.protocol.messages import size_of_pool
 from faaslab.worker.actions import ContainerSettings
 
 _STOP_S = 5.0
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""How many threads numeric libraries use: as many as the size has vCPUs, unless the user has set them. Otherwise every
+one of a dozen containers would start as many as the machine has cores, and they would wait for each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +108,12 @@ class _Processes(Gateway):
             parent=os.getpid(),
             search_path=self._context.search_path,
         )
+        threads = str(max(1, int(vcpus(size_of_pool(pool)))))
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "faaslab.launchers.supervisor"],
                 stdin=subprocess.PIPE,
+                env=dict.fromkeys(_THREAD_VARIABLES, threads) | os.environ,
                 start_new_session=True,
             )
             assert process.stdin is not None
