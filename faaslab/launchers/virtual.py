@@ -544,10 +544,8 @@ class _World:
     def _latency_s(self) -> float:
         """Return the time of one way to or from the store."""
         since_s = self._clock.s - self._began_s
-        factor = 1.0
-        for spike in self._spikes:
-            if spike.at_s <= since_s < spike.at_s + spike.duration_s:
-                factor *= spike.factor
+        slow = [spike.factor for spike in self._spikes if spike.at_s <= since_s < spike.at_s + spike.duration_s]
+        factor = max(slow, default=1.0)
         return self._jittered(self._model.store_latency_s / 2 * factor)
 
     def _travel_s(self, what: Any) -> float:

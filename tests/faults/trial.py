@@ -139,10 +139,13 @@ def _executed_together(executions: list[Execution], lapsed_s: dict[str, float]) 
     by_task: dict[int, list[Execution]] = {}
     for execution in executions:
         valid = replace(execution, ended_s=min(execution.ended_s, lapsed_s.get(execution.container, float("inf"))))
-        for other in by_task.setdefault(execution.task, []):
-            if other.began_s < valid.ended_s and valid.began_s < other.ended_s:
-                wrong.append(f"task {execution.task} ran in {other.container} and {valid.container} at once")
-        by_task[execution.task].append(valid)
+        others = by_task.setdefault(execution.task, [])
+        wrong += [
+            f"task {execution.task} ran in {other.container} and {valid.container} at once"
+            for other in others
+            if other.began_s < valid.ended_s and valid.began_s < other.ended_s
+        ]
+        others.append(valid)
     return wrong
 
 
