@@ -202,7 +202,7 @@ class MemoryStorage(Storage):
             if state is None:
                 return Orders(known=False, stop=True)
             state.expires_s = self._clock.now_s() + lease_s
-            return Orders(known=True, stop=state.assigned is not None and not self._wanted(state.assigned))
+            return Orders(known=True, stop=state.assigned is not None and not self._wanted(container, state.assigned))
 
     def next(self, container: str) -> Invocation | None:
         """See ``Storage``."""
@@ -228,7 +228,7 @@ class MemoryStorage(Storage):
         """See ``Storage``."""
         with self._changed:
             state = self._containers.get(container)
-            if state is not None and state.assigned is not None and self._wanted(state.assigned):
+            if state is not None and state.assigned is not None and self._wanted(container, state.assigned):
                 return False
             self._forget(container)
             return True
@@ -491,13 +491,17 @@ class MemoryStorage(Storage):
 
     # -- what the calls are made of (the caller holds the lock) ---------------------------------------------------
 
-    def _wanted(self, assigned: tuple[str, str, int]) -> bool:
-        """Whether that attempt of that invocation is still what the run wants done."""
+    def _wanted(self, container: str, assigned: tuple[str, str, int]) -> bool:
+        """Whether that attempt of that invocation is still what the run wants this container to do."""
         run = self._runs.get(assigned[0])
         if run is None or run.status != "running":
             return False
-        invocation = run.invocations[assigned[1]]
-        return invocation.state == "assigned" and invocation.attempt == assigned[2]
+        invocation = run.invocations.get(assigned[1])
+        return (
+            invocation is not None
+            and invocation.state == "assigned"
+            and (invocation.attempt, invocation.container) == (assigned[2], container)
+        )
 
     def _check(self, claim: Claim) -> tuple[_Run, _Invocation]:
         """Return run and invocation if the claim holds, or raise ``Fenced``."""
@@ -612,7 +616,7 @@ class MemoryStorage(Storage):
         if state is None:
             raise Fenced(f"container {container} is not known to the store")
         if state.assigned is not None:
-            if self._wanted(state.assigned):
+            if self._wanted(container, state.assigned):
                 # Parts may have got lost with the answer that carried them, and whoever asks counts its calls anew.
                 state.known.clear()
                 run = self._runs[state.assigned[0]]
@@ -670,7 +674,7 @@ class MemoryStorage(Storage):
         state = self._containers.get(container)
         if state is None:
             return
-        assigned = state.assigned if state.assigned is not None and self._wanted(state.assigned) else None
+        assigned = state.assigned if state.assigned is not None and self._wanted(container, state.assigned) else None
         self._forget(container)
         if assigned is None:
             return

@@ -194,7 +194,7 @@ class RedisStorage(Storage):
         )
 
     def _following(self, fields: Sequence[bytes]) -> Invocation | None:
-        """Read what ``next_of`` appended to an answer."""
+        """Read what ``take_pending`` appended to an answer."""
         if len(fields) == 1:
             raise Fenced("this container is not known to the store")
         message = self._message(fields)

@@ -112,8 +112,6 @@ class SideBySide(RuleBasedStateMachine):
     @rule(run=st.sampled_from(RUNS))
     def delete_run(self, run: str) -> None:
         self.both(lambda store: store.delete_run(run))
-        for read in self.read.values():
-            read[run] = "0"
 
     @rule(run=st.sampled_from(RUNS))
     def cancel_run(self, run: str) -> None:
@@ -260,6 +258,8 @@ class SideBySide(RuleBasedStateMachine):
 
     def new_events(self, store: Storage, run: str) -> list[dict[str, Any]]:
         """Return what happened since the last look, without the moments."""
+        if store.run_status(run) is None:  # a later run of that id begins anew
+            self.read[store][run] = "0"
         self.read[store][run], found = store.read_events(run, self.read[store][run], 0.0)
         events = [event for batch in found for event in decode_events(batch)]
         moments = {"at_s", "duration_s"}

@@ -2,11 +2,11 @@
 -- output bytes, started, must store, sink, take, remaining, ends, events, call number, number of successors, then
 -- for each task, expected, worker, gate, pool. Answers {'ok', stored, ended, taken, n, input pairs... | next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local refused, pool, mine, number = fenced(run, inv, attempt, c)
+local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 local started = tonumber(ARGV[9])
-if ARGV[16] ~= '0' and tonumber(ARGV[16]) < tonumber(number) then
-  return {'fenced', 'call ' .. ARGV[16] .. ' of ' .. inv .. ' was overtaken by call ' .. number}
+if ARGV[16] ~= '0' and tonumber(ARGV[16]) < tonumber(claimed.number) then
+  return {'fenced', 'call ' .. ARGV[16] .. ' of ' .. inv .. ' was overtaken by call ' .. claimed.number}
 end
 
 local take, ends, successors = tonumber(ARGV[12]), ARGV[14] == '1', tonumber(ARGV[17])
@@ -18,7 +18,7 @@ for i = 1, successors do
   local state = call('HGET', waiting, s) or ''
   if string.sub(state, 1, 1) == '=' then
     -- Owned by this very invocation and recorded: this call was applied before and its answer got lost.
-    if state == '=' .. inv and contains(mine, s) then taken[#taken + 1] = s end
+    if state == '=' .. inv and contains(claimed.tasks, s) then taken[#taken + 1] = s end
   else
     local upstreams
     if expected == 1 then
@@ -44,7 +44,7 @@ for i = 1, successors do
       end
     end
     if upstreams then
-      if worker == '' and #taken < take and ARGV[at + 4] == pool then
+      if worker == '' and #taken < take and ARGV[at + 4] == claimed.pool then
         taken[#taken + 1] = s
         call('HSET', waiting, s, '=' .. inv)
         for _, upstream in ipairs(split(upstreams)) do
@@ -91,19 +91,20 @@ for i = 1, #given, 2 do
 end
 
 local names = table.concat(taken, ',')
+local left = 1
 if ended then
-  end_attempt(run, inv, attempt, c, 'ended')
+  left = end_attempt(run, inv, attempt, c, 'ended', claimed.waits_for)
 else
   local remaining = ARGV[13]
   if remaining == '' or names == '' then remaining = remaining .. names else remaining = remaining .. ',' .. names end
   set(run, inv, 't', remaining, 'u', '', 'n', ARGV[16])
 end
-if ended or (sink and stored == 1) then settle(run) end
+if left == 0 or (sink and stored == 1) then settle(run) end
 publish(run, ARGV[15])
 local reply = {'ok', stored, ended and 1 or 0, names, 0}
-if ended then return next_of(c, reply) end
+if ended then return take_pending(c, claimed.pool, reply, true) end
 if #wants > 0 then
-  small(run, wants, tonumber(call('HGET', R(run, 'meta'), 'inline')), reply, '')
+  small(run, wants, claimed.inline, reply, '')
   reply[5] = (#reply - 5) / 2
 end
 return reply

@@ -2,7 +2,7 @@
 -- container, task, error, retries, has remaining, remaining, backoff, cap, events, message, number of outputs,
 -- task, bytes ... Answers {'ok', will retry, tries, next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local refused = fenced(run, inv, attempt, c)
+local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 
 store_kept(run, 14)
@@ -12,7 +12,7 @@ local again = tries <= tonumber(ARGV[7])
 event({type = 'TaskFailed', at_s = NOW, task = tonumber(task), invocation = inv, container = c, attempt = tries,
   error = ARGV[13], will_retry = again})
 if again then
-  end_attempt(run, inv, attempt, c, 'retry')
+  end_attempt(run, inv, attempt, c, 'retry', claimed.waits_for)
   local following = call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
   set(run, inv, 's', 'due')
   live(run, 1)
@@ -20,7 +20,7 @@ if again then
   call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
 else
   end_run(run, 'failed', 'task failed|' .. tries, ARGV[6])
-  end_attempt(run, inv, attempt, c, 'failed')
+  end_attempt(run, inv, attempt, c, 'failed', claimed.waits_for)
 end
 publish(run, ARGV[12])
-return next_of(c, {'ok', again and 1 or 0, tries})
+return take_pending(c, claimed.pool, {'ok', again and 1 or 0, tries}, true)

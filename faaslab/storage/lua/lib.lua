@@ -96,7 +96,7 @@ local function get(run, inv, letters)
   return call('HMGET', R(run, 'inv'), unpack(names))
 end
 
-local function live(run, by) call('HINCRBY', R(run, 'meta'), 'live', by) end
+local function live(run, by) return call('HINCRBY', R(run, 'meta'), 'live', by) end
 
 -- Small stored outputs among `tasks`, in order while they fit into `room`, appended to `reply` as task, bytes.
 local function small(run, tasks, room, reply, mark)
@@ -114,14 +114,13 @@ local function small(run, tasks, room, reply, mark)
   end
 end
 
--- An invocation as a flat list of field, value: what goes into an inbox and into answers.
-local function message(c, run, inv, a, p, t, u, q)
-  local meta = call('HMGET', R(run, 'meta'), 'structure', 'ride', 'inline')
-  local fields = {'kind', 'invoke', 'run', run, 'invocation', inv, 'attempt', a, 'tasks', t, 'pool', p,
-    'requested', q, 'structure', meta[1]}
+-- An invocation as a flat list of field, value: what goes into an inbox and into answers, appended to `fields`.
+local function message(fields, c, run, inv, a, p, t, u, q, structure, inline)
+  for _, x in ipairs({'kind', 'invoke', 'run', run, 'invocation', inv, 'attempt', a, 'tasks', t, 'pool', p,
+    'requested', q, 'structure', structure}) do fields[#fields + 1] = x end
   local known = L .. 'known:' .. c
   if call('SADD', known, 'run:' .. run) == 1 then
-    local riders = split(meta[2])
+    local riders = split(call('HGET', R(run, 'meta'), 'ride'))
     for i = 1, math.min(#riders, MAX_RIDERS) do
       if call('SADD', known, riders[i]) == 1 then
         fields[#fields + 1] = 'p:' .. riders[i]
@@ -129,7 +128,7 @@ local function message(c, run, inv, a, p, t, u, q)
       end
     end
   end
-  if u ~= '' then small(run, split(u), tonumber(meta[3]), fields, 'i:') end
+  if u ~= '' then small(run, split(u), tonumber(inline), fields, 'i:') end
   return fields
 end
 
@@ -147,7 +146,8 @@ local function activate(run, inv, by, a, p, t, u)
   local entry = run .. '|' .. inv .. '|' .. a
   if c then
     call('HSET', L .. 'assigned', c, entry)
-    push(c, unpack(message(c, run, inv, a, p, t, u, q)))
+    local meta = call('HMGET', R(run, 'meta'), 'structure', 'inline')
+    push(c, unpack(message({}, c, run, inv, a, p, t, u, q, meta[1], meta[2])))
   else
     call('SADD', L .. 'pools', p)
     call('RPUSH', L .. 'pending:' .. p, entry)
@@ -163,12 +163,12 @@ end
 
 local function status(run) return call('HGET', R(run, 'meta'), 'status') end
 
--- Whether "run|invocation|attempt" is still what that run wants done.
-local function wanted(entry)
+-- Whether "run|invocation|attempt" is still what that run wants container c to do.
+local function wanted(c, entry)
   local run, inv, attempt = entry_of(entry)
   if status(run) ~= 'running' then return false end
-  local got = get(run, inv, 'sa')
-  return got[1] == 'assigned' and got[2] == attempt, run, inv, attempt
+  local got = get(run, inv, 'sac')
+  return got[1] == 'assigned' and got[2] == attempt and got[3] == c, run, inv, attempt
 end
 
 -- Nothing of an ended or deleted run waits for a container or a moment any more.
@@ -192,13 +192,13 @@ local function end_run(run, state, reason, report)
   unqueue(run)
 end
 
--- End an attempt; what comes after it is the caller's business.
-local function end_attempt(run, inv, attempt, c, reason)
+-- End an attempt; what comes after it is the caller's business: at least `take_pending` for the container. Answers how
+-- many invocations of the run are left.
+local function end_attempt(run, inv, attempt, c, reason, waits_for)
   set(run, inv, 's', 'ended', 'c', '', 'w', '-1')
-  live(run, -1)
-  call('HDEL', L .. 'assigned', c)
-  call('ZREM', L .. 'waiting', c)
+  if waits_for ~= '-1' then call('ZREM', L .. 'waiting', c) end
   event({type = 'WorkerExited', at_s = NOW, invocation = inv, attempt = tonumber(attempt), container = c, reason = reason})
+  return live(run, -1)
 end
 
 -- End the run when it has all it was asked for, or when nothing can bring it there any more.
@@ -212,45 +212,26 @@ local function settle(run)
   end
 end
 
--- What container c must do now, appended to `reply`: an invocation, nothing when it is idle, {'unknown'} if removed.
-local function next_of(c, reply)
-  local pool = call('HGET', L .. 'containers', c)
-  if not pool then reply[#reply + 1] = 'unknown'; return reply end
-  local fields = {}
-  local entry = call('HGET', L .. 'assigned', c)
-  local is, run, inv, attempt
-  if entry then
-    is, run, inv, attempt = wanted(entry)
-    -- Parts may have got lost with the answer that carried them, and whoever asks counts its calls anew.
-    if is then
-      call('DEL', L .. 'known:' .. c)
-      set(run, inv, 'n', '0')
-    else
-      call('HDEL', L .. 'assigned', c)
-    end
-  end
-  if not is then call('ZREM', L .. 'waiting', c) end
-  while not is do
+-- The oldest invocation that waits for a container like c, appended to `reply`; nothing: c is idle now.
+local function take_pending(c, pool, reply, was_assigned)
+  while true do
     local head = call('LPOP', L .. 'pending:' .. pool)
     if not head then break end
-    run, inv, attempt = entry_of(head)
-    if status(run) == 'running' then
-      local got = get(run, inv, 'sa')
+    local run, inv, attempt = entry_of(head)
+    local meta = call('HMGET', R(run, 'meta'), 'status', 'structure', 'inline')
+    if meta[1] == 'running' then
+      local got = get(run, inv, 'saptuq')
       if got[1] == 'pending' and got[2] == attempt then
-        is = true
         set(run, inv, 's', 'assigned', 'c', c)
         call('HSET', L .. 'assigned', c, head)
+        return message(reply, c, run, inv, attempt, got[3], got[4], got[5], got[6], meta[2], meta[3])
       end
     end
   end
-  if is then
-    local got = get(run, inv, 'ptuq')
-    fields = message(c, run, inv, attempt, got[1], got[2], got[3], got[4])
-  else
-    call('XTRIM', L .. 'inbox:' .. c, 'MAXLEN', 0)
-    if not call('LPOS', L .. 'idle:' .. pool, c) then call('RPUSH', L .. 'idle:' .. pool, c) end
-  end
-  for i = 1, #fields do reply[#reply + 1] = fields[i] end
+  local idle = L .. 'idle:' .. pool
+  if was_assigned then call('HDEL', L .. 'assigned', c) end
+  if was_assigned or not call('LPOS', idle, c) then call('RPUSH', idle, c) end
+  call('XTRIM', L .. 'inbox:' .. c, 'MAXLEN', 0)
   return reply
 end
 
@@ -268,7 +249,7 @@ end
 local function lapse(c, reason)
   local entry = call('HGET', L .. 'assigned', c)
   local is, run, inv, attempt
-  if entry then is, run, inv, attempt = wanted(entry) end
+  if entry then is, run, inv, attempt = wanted(c, entry) end
   forget(c)
   if not is then return end
   event({type = 'ContainerExited', at_s = NOW, container = c, reason = reason})
@@ -285,15 +266,15 @@ local function lapse(c, reason)
   publish(run)
 end
 
--- Nil and the invocation's pool, tasks and call number if the claim holds, otherwise the answer that says why not.
+-- Nil and what is known of the invocation and its run if the claim holds, otherwise the answer that says why not.
 local function fenced(run, inv, attempt, c)
-  local state = status(run)
-  if state ~= 'running' then return {'fenced', 'run ' .. run .. ' is ' .. (state or 'not known to the store')} end
-  local got = get(run, inv, 'sacptn')
+  local meta = call('HMGET', R(run, 'meta'), 'status', 'inline')
+  if meta[1] ~= 'running' then return {'fenced', 'run ' .. run .. ' is ' .. (meta[1] or 'not known to the store')} end
+  local got = get(run, inv, 'sacptnw')
   if got[1] ~= 'assigned' or got[2] ~= attempt or got[3] ~= c then
     return {'fenced', c .. ' no longer owns attempt ' .. attempt .. ' of ' .. inv}
   end
-  return nil, got[4], got[5], got[6]
+  return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], inline = tonumber(meta[2])}
 end
 
 -- Whether all inputs of a task have arrived.

@@ -1,11 +1,11 @@
 -- Give up the slot until the gate is ready. ARGV: run, invocation, attempt, container, gate, events, number of
 -- outputs, task, bytes ... Answers {'ok', next...}.
 local run, inv, attempt, c, gate = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local refused = fenced(run, inv, attempt, c)
+local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 
 store_kept(run, 7)
-end_attempt(run, inv, attempt, c, 'yielded')
+end_attempt(run, inv, attempt, c, 'yielded', claimed.waits_for)
 call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
 if is_owned(run, gate) then
   reactivate(run, inv, 'yield')
@@ -14,4 +14,4 @@ else
 end
 settle(run)
 publish(run, ARGV[6])
-return next_of(c, {'ok'})
+return take_pending(c, claimed.pool, {'ok'}, true)
