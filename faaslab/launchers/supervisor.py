@@ -38,6 +38,8 @@ IN_WORKER = "FAASLAB_IN_WORKER"
 """Set in the environment of user code: a task can't start runs of its own."""
 
 _SHORTEST_WAIT_S = 0.01
+_CONFIRM_S = 0.1
+"""Work that is still executed so long after it was first found unwanted is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Supervisor:
         self._board = board
         self._log = log
         self._container = launch.settings.container
-        self._stops = 0
+        self._unwanted: Work | None = None
 
     def watch(self) -> int:
         """Watch until the child has ended; returns the exit status for the launcher."""
@@ -94,20 +96,25 @@ class Supervisor:
             if work is not None and time.monotonic() >= work.began_s + work.timeout_s:
                 return self._timed_out(work)
             if time.monotonic() >= beat_s:
-                beat_s = time.monotonic() + self._launch.heartbeat_s
-                if not self._beat():
+                pause_s = self._beat()
+                if pause_s is None:
                     return self._kill("killed")
+                beat_s = time.monotonic() + pause_s
                 self._bound_log()
 
-    def _beat(self) -> bool:
-        """Renew the lease; False: the child's work is not wanted any more, or nobody knows this container."""
+    def _beat(self) -> float | None:
+        """Renew the lease; returns when to do so again, None if the child has to be killed: nobody wants its work."""
+        pause_s = self._launch.heartbeat_s
         orders = self._storage.renew(self._container, self._launch.settings.lease_s)
         if not orders.known:
             # The first calls of the child may still be under way.
-            return time.time() < _BOOTED_S + self._launch.settings.lease_s
-        # Work that just ended looks unwanted for a moment; what is still executed at the next beat has to be killed.
-        self._stops = self._stops + 1 if orders.stop and self._board.read() is not None else 0
-        return self._stops < 2
+            return pause_s if time.time() < _BOOTED_S + self._launch.settings.lease_s else None
+        # Work that just ended looks unwanted for a moment; what is still executed a little later has to be killed.
+        unwanted = self._board.read() if orders.stop else None
+        if unwanted is not None and unwanted == self._unwanted:
+            return None
+        self._unwanted = unwanted
+        return pause_s if unwanted is None else min(pause_s, _CONFIRM_S)
 
     def _bound_log(self) -> None:
         """Empty a log that grows without end while a task runs."""
@@ -141,7 +148,8 @@ class Supervisor:
         if work is not None or code != 0:
             # Killed from outside (or between tasks): not the task's fault, the invocation is dispatched again.
             self._storage.remove(self._container, "killed")
-        return 0 if code == 0 else 1
+        # The launcher takes other statuses for a container that could not be started.
+        return 0 if code == 0 or self._board.used else 1
 
     def _report(self, work: Work, kind: str, message: str) -> None:
         """Fail the current task in the child's place."""

@@ -73,6 +73,11 @@ class Board:
         self._memory[8:16] = bytes(8)
         self._set(self._sequence + 1)
 
+    @property
+    def used(self) -> bool:
+        """Whether anything was ever executed."""
+        return self._memory[:8] != bytes(8)
+
     def read(self) -> Work | None:
         """Return what the child is executing, None if nothing (or just now changing)."""
         for _ in range(3):

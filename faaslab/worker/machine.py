@@ -591,5 +591,8 @@ class WorkerMachine:
 
 def _words(error: BaseException) -> str:
     """Return type and message of an exception, as Python prints them."""
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # user code, too
+        text = "<its message can't be printed>"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -48,7 +48,7 @@ class Scene:
 
     def supervisors(self) -> list[psutil.Process]:
         """Return the processes that look after workers."""
-        found = [process for process in self.processes() if "faaslab.worker.supervisor" in _command(process)]
+        found = [process for process in self.processes() if "faaslab.launchers.supervisor" in _command(process)]
         return [process for process in found if process.ppid() not in {other.pid for other in found}]
 
     def workers(self) -> list[psutil.Process]:
