@@ -98,22 +98,26 @@ class Host:
 
     def restart(self) -> None:
         """Start it again after it died, for the same lab (only useful where the store is not its own)."""
+        self._close_pipes()
         self._start()
 
     def close(self) -> None:
         """End it and wait until everything it owns is gone."""
         if self._process.poll() is None:
             self._process.terminate()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._close_pipes()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
 
 def new_id() -> str:
