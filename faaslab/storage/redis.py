@@ -159,36 +159,33 @@ class RedisStorage(Storage):
 
     @staticmethod
     def _message(fields: Sequence[bytes]) -> Message | None:
-        """Build a message from its flat list of field, value."""
+        """Build a message from its flat list of field, value; the fixed fields come first, in a fixed order."""
         if not fields:
             return None
-        named: dict[bytes, bytes] = {}
+        kind = fields[1]
+        if kind == b"retire":
+            return Retire()
+        run, invocation = fields[3].decode(), fields[5].decode()
+        if kind == b"ready":
+            return Ready(run, invocation, int(fields[7]))
+        if kind == b"yield":
+            return YieldRequest(run, invocation)
         parts: dict[str, bytes] = {}
         inputs: dict[int, bytes] = {}
-        for i in range(0, len(fields), 2):
+        for i in range(16, len(fields), 2):
             field = fields[i]
-            if field[1:2] != b":":
-                named[field] = fields[i + 1]
-            elif field[:1] == b"p":
+            if field[:2] == b"p:":
                 parts[field[2:].decode()] = fields[i + 1]
             else:
                 inputs[int(field[2:])] = fields[i + 1]
-        kind = named[b"kind"]
-        if kind == b"retire":
-            return Retire()
-        run, invocation = named[b"run"].decode(), named[b"invocation"].decode()
-        if kind == b"ready":
-            return Ready(run, invocation, int(named[b"task"]))
-        if kind == b"yield":
-            return YieldRequest(run, invocation)
         return Invocation(
             run,
             invocation,
-            int(named[b"attempt"]),
-            _numbers(named[b"tasks"]),
-            named[b"pool"].decode(),
-            float(named[b"requested"]),
-            named[b"structure"].decode(),
+            int(fields[7]),
+            _numbers(fields[9]),
+            fields[11].decode(),
+            float(fields[13]),
+            fields[15].decode(),
             parts,
             inputs,
         )

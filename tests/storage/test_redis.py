@@ -17,7 +17,7 @@ from faaslab.storage.connection import Address
 from faaslab.storage.embedded import EmbeddedServer
 from faaslab.storage.redis import LUA_FOLDER, RedisStorage
 from tests.storage.conftest import OpenStore
-from tests.storage.scene import LARGE, LONG_S, SMALL, RedisDoor, Scene, spec
+from tests.storage.scene import LARGE, LONG_S, SMALL, RedisDoor, Scene, spec, successor
 
 
 @pytest.fixture
@@ -238,3 +238,21 @@ def test_scripts_say_what_they_do() -> None:
     """Each begins with a comment; the shared part has the schema of all keys."""
     for path in LUA_FOLDER.glob("*.lua"):
         assert path.read_text().startswith("-- "), path.name
+
+
+def test_an_empty_lab_holds_next_to_nothing(store: RedisStorage) -> None:
+    """When runs, containers and clients have gone, only the names of pools and the gateway's last wake-ups remain."""
+    scene = Scene(store)
+    scene.start()
+    claim = scene.worker("c")
+    scene.container("idle")
+    scene.done(claim, 0, successor(5, 2), successor(6))
+    store.wait_ready(claim, 7, [])
+    store.leave("idle")
+    store.remove("c", "killed")
+    store.parts("run", "idle", ["code"])
+    store.renew("idle", LONG_S)
+    store.remove_client("client")
+    store.delete_run("run")
+    prefix = len(store._prefix)
+    assert {key[prefix:] for key in store._keys()} == {b"pools", b"gateway"}

@@ -296,5 +296,6 @@ local function delete_run(run)
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'events'}) do
     call('UNLINK', R(run, name))
   end
+  for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
   call('HDEL', L .. 'runs', run)
 end
