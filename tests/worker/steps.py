@@ -1,0 +1,161 @@
+"""Containers driven by hand on an in-memory store: what each does, as short lines that tests compare exactly."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from faaslab.client.submission import RunIdentity, build_spec
+from faaslab.config import Config
+from faaslab.errors import Fenced
+from faaslab.graph import DAG
+from faaslab.launchers.direct import execute_here
+from faaslab.plan import Plan
+from faaslab.protocol.messages import Completion, Failure, Invocation, Reply, Suspension, pool_of
+from faaslab.storage.memory import MemoryStorage
+from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen
+from faaslab.worker.machine import Container
+from tests.worker.runs import CLIENT, IMAGE, SECRET
+
+SIZE_MIB = 1769
+
+
+class HandClock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def now_s(self) -> float:
+        """Return the time."""
+        return self.s
+
+
+@dataclass
+class Hand:
+    """A container: ``go`` lets it act until it waits for a message, or until ``stop`` says so before an action."""
+
+    name: str
+    store: MemoryStorage
+    life: Generator[Action, Any, str]
+    done: list[str] = field(default_factory=list)
+    action: Action | None = None
+    left: str = ""
+
+    def go(self, stop: Callable[[Action], bool] = lambda action: False) -> list[str]:
+        """Return what it did since the last time."""
+        first = len(self.done)
+        try:
+            if self.action is None:
+                self.action = next(self.life)
+            while not stop(self.action):
+                answer: Any = None
+                if isinstance(self.action, Call):
+                    try:
+                        answer = getattr(self.store, self.action.method)(*self.action.args)
+                    except Fenced as fenced:
+                        self.done.append(f"{self.action.method}: fenced")
+                        self.action = self.life.throw(fenced)
+                        continue
+                    self.done.append(_told(self.action, answer))
+                elif isinstance(self.action, Execute):
+                    self.done.append(f"execute {self.action.task_id}")
+                    answer = execute_here(self.action)
+                elif isinstance(self.action, Listen):
+                    answer = self.store.listen(self.name, self.action.cursor, 0.0)
+                    if answer[1] is None:
+                        break
+                    self.done.append(f"hear {type(answer[1]).__name__}")
+                self.action = self.life.send(answer)
+        except StopIteration as end:
+            self.left = end.value
+        return self.done[first:]
+
+    def time_out(self) -> None:
+        """End its waiting without a message."""
+        assert isinstance(self.action, Listen)
+        self.done.append("hear nothing")
+        self.action = self.life.send((self.action.cursor, None))
+
+
+def _told(call: Call, answer: Any) -> str:
+    """Return a call and its answer in a few words."""
+    argument = call.args[0] if call.args else None
+    match argument:
+        case Completion():
+            words = [f"complete {argument.task}"] if argument.task >= 0 else ["complete"]
+            if argument.successors:
+                words.append(f"for {','.join(str(s.task) for s in argument.successors)}")
+        case Failure():
+            words = [f"fail {argument.task}", *(f"store {task}" for task in argument.outputs)]
+        case Suspension():
+            words = [f"suspend for {argument.gate}", *(f"store {task}" for task in argument.outputs)]
+        case _:
+            words = [call.method]
+    match answer:
+        case Reply():
+            words += ["stored"] * answer.stored
+            words += [f"took {','.join(map(str, answer.taken))}"] * bool(answer.taken)
+            words += ["ended"] * answer.ended
+            words += [_named(answer.next)] if answer.next is not None else []
+        case Invocation():
+            words.append(_named(answer))
+        case (bool() as ready, dict()):
+            words += [str(call.args[1]), "ready" if ready else "not ready"]
+        case bool():
+            words.append("yes" if answer else "no")
+        case frozenset():
+            words.append(",".join(map(str, sorted(answer))) or "nothing")
+        case dict() if call.method == "fetch":
+            words.append(",".join(map(str, answer)))
+    return " ".join(words)
+
+
+def _named(invocation: Invocation) -> str:
+    return f"→ {invocation.invocation}" + (f" attempt {invocation.attempt}" if invocation.attempt > 1 else "")
+
+
+class Bench:
+    """A store with one run, and containers made on demand."""
+
+    def __init__(self, dag: DAG, plan: Plan, config: Config | None = None) -> None:
+        self.dag = dag
+        self.config = config or Config()
+        self.clock = HandClock()
+        self.store = MemoryStorage(self.clock)
+        self.store.renew_client(CLIENT, 1e9)
+        identity = RunIdentity("run", CLIENT, SECRET, IMAGE, self.clock.now_s())
+        self.store.create_run(build_spec(dag, plan, identity, self.config))
+
+    def container(self, name: str, size_mib: int = SIZE_MIB, **settings: Any) -> Hand:
+        """Return a new container that has not done anything."""
+        config = self.config
+        told = ContainerSettings(
+            container=name,
+            pool=pool_of(IMAGE, size_mib),
+            secret=SECRET,
+            keep_alive_s=60.0,
+            lease_s=config.lease_s,
+            wait_slice_s=config.wait_slice_s,
+            retry_backoff_s=config.retry_backoff_s,
+            retry_backoff_cap_s=config.retry_backoff_cap_s,
+            inline_output_bytes=config.inline_output_bytes,
+            blob_chunk_bytes=config.blob_chunk_bytes,
+        )
+        return Hand(name, self.store, Container(replace(told, **settings), self.clock).life())
+
+    @property
+    def status(self) -> str:
+        """State of the run, with the reason if there is one."""
+        status = self.store.run_status("run")
+        assert status is not None
+        return f"{status.status} {status.reason}".strip()
+
+
+def before(method: str) -> Callable[[Action], bool]:
+    """Return a condition for ``Hand.go``: stop before a store call."""
+    return lambda action: isinstance(action, Call) and action.method == method
+
+
+def before_task(task: int) -> Callable[[Action], bool]:
+    """Return a condition for ``Hand.go``: stop before a task is executed."""
+    return lambda action: isinstance(action, Execute) and action.task == task
