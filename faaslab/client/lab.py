@@ -16,7 +16,7 @@ from faaslab.client.hosting import Host, new_id
 from faaslab.client.run import Run
 from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
-from faaslab.errors import LauncherError, RunError, RunTimeout
+from faaslab.errors import LauncherError, RunError, RunTimeout, StorageError
 from faaslab.graph import DAG
 from faaslab.plan import Plan, check_plan
 from faaslab.planners import Planner, plan_dag
@@ -212,7 +212,7 @@ class Lab:
                 if self._storage is None:
                     self._storage = self.launcher.new_storage()
                 return self._storage
-            if self._host is not None and not self._host.alive:
+            if self._host is not None and not (self._host.alive and self._answers()):
                 self._drop_host()
             if self._host is None:
                 assert isinstance(self.launcher, RemoteLauncher)
@@ -220,6 +220,15 @@ class Lab:
                 self._storage = RedisStorage(self._host.url, self.id, timeout_s=self.config.storage_timeout_s)
             assert self._storage is not None
             return self._storage
+
+    def _answers(self) -> bool:
+        """Return whether the store is there: a lab host whose server was killed takes a while to give up."""
+        try:
+            assert self._storage is not None
+            self._storage.now_s()
+        except StorageError:
+            return False
+        return True
 
     def _drop_host(self) -> None:
         if self._host is not None:

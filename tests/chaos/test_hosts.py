@@ -1,5 +1,6 @@
 """Lab hosts, servers and clients are killed: runs end cleanly or go on, and nothing is left behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_kill_the_embedded_server(scene: Scene) -> None:
         run = lab.submit(step(60.0, 1))
         until(lambda: scene.workers(), 20, "a worker is there")
         (host,) = scene.hosts()
-        (server,) = [child for child in host.children() if "supervisor" not in " ".join(child.cmdline())]
+        (server,) = [child for child in host.children() if child.cwd().startswith(str(scene.folder))]
         server.kill()
         ends_lost(run, 10)
         assert lab.compute(mesh(2, 2, 0.0)) == mesh_value(2, 2)
@@ -180,8 +181,8 @@ def test_kill_client_and_lab_host(scene: Scene, server: Server) -> None:
     """When nobody is left to tidy up, the next lab host removes the folder, and workers end with their host."""
     with client(scene, server.url, "compute") as process:
         (host,) = scene.hosts()
-        host.kill()
         process.kill()
+        host.kill()
         process.wait()
     until(lambda: [p.pid for p in scene.processes()] == [server.pid], 5, "all processes have ended")
     assert len(scene.labs()) == 1
@@ -208,10 +209,9 @@ def test_interrupt_the_whole_group(scene: Scene) -> None:
     """The notebook's Stop button signals every process of the kernel's group; lab host and store are not in it."""
     with client(scene, "", "close") as process:
         hosts = {host.pid for host in scene.hosts()}
-        groups = {other.pid for other in scene.processes()} - {process.pid}
-        import os
-
-        assert all(os.getpgid(pid) != os.getpgid(process.pid) for pid in groups)
+        others = {other.pid for other in scene.processes()} - {process.pid}
+        assert len(others) >= 4
+        assert os.getpgid(process.pid) not in {os.getpgid(pid) for pid in others}
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         process.stdout.readline()

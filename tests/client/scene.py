@@ -40,7 +40,9 @@ class Scene:
             if process.pid == os.getpid():
                 continue
             try:
-                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                # A server overwrites its environment with its title, but works in its folder.
+                ours = process.environ().get(MARK) == self._mark or process.cwd().startswith(f"{self.folder}/")
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue

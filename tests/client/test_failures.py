@@ -45,7 +45,9 @@ def test_a_task_that_raises(lab: Lab, planner: str) -> None:
     assert error.worker.startswith("c-")
     assert "in fails" in error.remote_traceback
     assert "raise OwnError(code)" in error.remote_traceback
-    assert "faaslab" not in error.remote_traceback.replace("test_failures", "").replace("/tests/", "").split("in fails")[1]
+    assert (
+        "faaslab" not in error.remote_traceback.replace("test_failures", "").replace("/tests/", "").split("in fails")[1]
+    )
     assert error.logs == "about to fail\n"
     assert isinstance(error.__cause__, OwnError)
     assert error.__cause__.code == 7
