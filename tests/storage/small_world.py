@@ -149,6 +149,8 @@ class World:
                 steps.append(("step", i))
             elif self.store.listen(worker.name, worker.cursor, 0.0)[1] is not None:
                 steps.append(("read", i))
+            elif self.store.renew(worker.name, LONG_S).stop:  # its heartbeat hears that it was taken for dead
+                steps.append(("ask again", i))
         return steps
 
     def trouble(self) -> list[Step]:
