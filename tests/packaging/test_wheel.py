@@ -66,7 +66,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     """Code, Lua scripts and the typing marker are all in the wheel, and nothing else is."""
-    patterns = ("*.py", "*.lua", "py.typed")
+    patterns = ("*.py", "*.pyi", "*.lua", "py.typed")
     expected = {str(path.relative_to(ROOT)) for pattern in patterns for path in (ROOT / "faaslab").rglob(pattern)}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert "faaslab/py.typed" in names
