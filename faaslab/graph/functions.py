@@ -49,6 +49,7 @@ def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
     if inspect.isawaitable(result) or isinstance(result, AsyncIterator):
         result = _await(result)
     if isinstance(result, io.IOBase):
+        result.close()  # nobody else can
         raise TypeError(f"the task returned an open file ({type(result).__name__}); return its content or its path")
     if isinstance(result, Iterator):
         result = list(result)
