@@ -91,11 +91,14 @@ class InlineLauncher:
         Raises:
             KeyboardInterrupt: After the run was cancelled.
         """
+        containers = _Round(self._clock, storage, run, secret, image, config, self._limit, on_event)
         try:
-            _Round(self._clock, storage, run, secret, image, config, self._limit, on_event).loop(self._sleep)
+            containers.loop(self._sleep)
         except BaseException as error:
             storage.cancel_run(run, "cancelled", f"interrupted by {type(error).__name__}")
             raise
+        finally:
+            containers.close()
 
 
 class _Round:
@@ -140,8 +143,12 @@ class _Round:
             else:
                 sleep(PAUSE_S)
         self._report()
-        for name in self._turns:
-            storage.remove(name, "closed")
+
+    def close(self) -> None:
+        """Make the store forget all containers: those of an interrupted run must not take room from the next one."""
+        for turn in self._turns.values():
+            turn.life.close()
+            self._storage.remove(turn.name, "closed")
 
     def _change_pool(self) -> bool:
         """Start and retire containers as the gateway of a platform would; True if anything was done."""

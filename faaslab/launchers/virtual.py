@@ -171,6 +171,8 @@ class VirtualLauncher:
         except BaseException as error:
             storage.cancel_run(run, "cancelled", f"interrupted by {type(error).__name__}")
             raise
+        finally:
+            world.close()
 
 
 @dataclass(slots=True)
@@ -274,8 +276,12 @@ class _World:
                 if ended:
                     self._journal.ended_s = at_s - self._began_s
             self._report()
+
+    def close(self) -> None:
+        """Make the store forget all containers: those of an interrupted run must not take room from the next one."""
         for container in self._containers.values():
-            storage.remove(container.name, "closed")
+            container.life.close()
+            self._storage.remove(container.name, "closed")
 
     def _at(self, at_s: float, priority: int, what: Callable[..., None], *args: Any) -> None:
         self._sequence += 1

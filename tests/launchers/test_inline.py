@@ -106,6 +106,7 @@ def test_ctrl_c_cancels_the_run() -> None:
     with pytest.raises(KeyboardInterrupt):
         launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=Config())
     assert isinstance(collect(storage, dag).error, RunCancelled)
+    assert storage.demand().containers == {}
 
 
 def test_a_run_that_cannot_go_on_stalls() -> None:
