@@ -7,8 +7,11 @@ from faaslab.graph import DAG
 from faaslab.plan import Plan
 from faaslab.protocol.messages import RUN_TIME, RunSpec, Start, pool_of
 from faaslab.protocol.payload import Codec
-from faaslab.protocol.wire import Assignments, encode
+from faaslab.protocol.wire import Assignments, encode, reachable
 from faaslab.trace.events import RunSubmitted, encode_events
+
+MAX_CUTS = 16
+"""With more first invocations than this, containers serve several of them and are better off with the whole DAG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,27 @@ def assignments(plan: Plan) -> Assignments:
 def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> RunSpec:
     """Return the run as the store takes it: parts of the DAG sealed, first invocations listed.
 
-    Structure and code ride inside invocations while they are small together; large constants never do.
+    Structure and code ride inside invocations while they are small together; large constants never do. Of a large DAG
+    the first invocations are given the part that they can still reach, if that is small; other containers fetch the
+    whole once and keep it.
     """
     placed = assignments(plan)
     wire = encode(dag, placed, part_constant_bytes=config.part_constant_bytes)
     lab = Codec(identity.secret)
     parts = {digest: lab.seal(part) for digest, part in ((wire.digest, wire.structure), *wire.parts.items())}
+    dag_bytes = sum(map(len, parts.values()))
     code = {function.digest for function in dag.functions}
     small = [digest for digest in parts if digest == wire.digest or digest in code]
     rides = sum(len(parts[digest]) for digest in small) <= config.inline_dag_bytes
+    starts = first_invocations(dag, plan, identity.image)
+    cuts: dict[str, str] = {}
+    if not rides and not plan.orders and len(starts) <= MAX_CUTS:
+        for start in starts:
+            reach = reachable(dag, start.tasks)
+            cut = encode(dag, placed, part_constant_bytes=config.part_constant_bytes, only=reach)
+            if len(cut.structure) <= config.inline_dag_bytes:
+                cuts[start.invocation] = cut.digest
+                parts[cut.digest] = lab.seal(cut.structure)
     return RunSpec(
         run=identity.run,
         client=identity.client,
@@ -60,12 +75,11 @@ def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> R
         parts=parts,
         ride=tuple(small) if rides else (),
         sinks=tuple(dag.sinks),
-        starts=first_invocations(dag, plan, identity.image),
+        starts=starts,
         inline_input_bytes=config.inline_input_bytes if "inline_inputs" in plan.optimizations else 0,
         max_lapses=config.max_lapses,
-        events=encode_events(
-            [RunSubmitted(identity.submitted_s, identity.run, len(dag), sum(map(len, parts.values())), identity.client)]
-        ),
+        events=encode_events([RunSubmitted(identity.submitted_s, identity.run, len(dag), dag_bytes, identity.client)]),
+        cuts=cuts,
     )
 
 

@@ -26,7 +26,7 @@ class Invocation:
         tasks: Dynamic work: unfinished tasks to start from. Empty for a planned worker (its order is in the DAG).
         pool: Image and size, ``image/size``.
         requested_s: When it was asked for, on the store's clock.
-        structure: Digest of the DAG's structure.
+        structure: Digest of the DAG's structure, or of the part that this invocation can still reach.
         parts: Structure and code by digest, as far as this container lacks them and they may ride along.
         inputs: Small inputs of ``tasks`` that the store already has.
     """
@@ -201,6 +201,7 @@ class RunSpec:
         parts: Structure, code and large constants by digest.
         ride: Digests of the parts that ride inside invocations; the others are fetched once per container.
         sinks: Tasks whose outputs the client asked for.
+        cuts: Invocation -> digest of the part of a large DAG that it can still reach, which rides along in its place.
     """
 
     run: str
@@ -213,6 +214,7 @@ class RunSpec:
     inline_input_bytes: int
     max_lapses: int
     events: bytes = b""
+    cuts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

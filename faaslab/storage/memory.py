@@ -25,6 +25,7 @@ from faaslab.protocol.messages import (
     Suspension,
     YieldRequest,
 )
+from faaslab.protocol.payload import output_bytes
 from faaslab.protocol.storage import Storage
 from faaslab.trace.events import (
     AnyEvent,
@@ -294,8 +295,7 @@ class MemoryStorage(Storage):
         """See ``Storage``."""
         with self._changed:
             run, invocation = self._check(failure.claim)
-            for task, output in failure.outputs.items():
-                run.outputs.setdefault(task, output)
+            self._store_kept(run, failure.claim, failure.outputs)
             if failure.remaining is not None:
                 invocation.tasks = failure.remaining
             invocation.inputs_of = ()
@@ -333,8 +333,7 @@ class MemoryStorage(Storage):
         """See ``Storage``."""
         with self._changed:
             run, invocation = self._check(suspension.claim)
-            for task, output in suspension.outputs.items():
-                run.outputs.setdefault(task, output)
+            self._store_kept(run, suspension.claim, suspension.outputs)
             self._end(run, suspension.claim, "yielded")
             invocation.attempt += 1
             invocation.gate = suspension.gate
@@ -536,6 +535,13 @@ class MemoryStorage(Storage):
         if completion.sink:
             run.sinks_left -= 1
 
+    def _store_kept(self, run: _Run, claim: Claim, outputs: Mapping[int, bytes]) -> None:
+        """Write what a leaving worker kept for tasks that will run elsewhere."""
+        for task, output in outputs.items():
+            if task not in run.outputs:
+                run.outputs[task] = output
+                run.fresh.append(OutputStored(self._clock.now_s(), task, claim.invocation, output_bytes(output)))
+
     def _ready(self, run: _Run, successor: Successor, inputs_of: tuple[int, ...], by: str) -> None:
         """Give a task that has all its inputs to its planned worker, or to an invocation of its own."""
         name = successor.worker or f"{RUN_TIME}{successor.task}"
@@ -586,8 +592,11 @@ class MemoryStorage(Storage):
     def _message(self, container: str, run: _Run, name: str) -> Invocation:
         invocation = run.invocations[name]
         known = self._containers[container].known
+        cut = run.spec.cuts.get(name)
         parts = {digest: run.spec.parts[digest] for digest in run.spec.ride if digest not in known}
         known.update(parts)
+        if cut is not None:
+            parts = {cut: run.spec.parts[cut]}
         return Invocation(
             run.spec.run,
             name,
@@ -595,7 +604,7 @@ class MemoryStorage(Storage):
             invocation.tasks,
             invocation.pool,
             invocation.requested_s,
-            run.spec.structure,
+            cut or run.spec.structure,
             parts,
             self._small(run, invocation.inputs_of),
         )

@@ -204,6 +204,7 @@ class RedisStorage(Storage):
         """See ``Storage``."""
         parts = [x for pair in spec.parts.items() for x in pair]
         starts = [x for start in spec.starts for x in (start.invocation, start.pool, _csv(start.tasks))]
+        cuts = [x for pair in spec.cuts.items() for x in pair]
         same = (spec.client, spec.structure, sorted(spec.parts), spec.ride, spec.sinks, spec.starts, spec.events)
         answer = self._run(
             "create_run",
@@ -218,6 +219,8 @@ class RedisStorage(Storage):
             spec.events,
             len(spec.parts),
             *parts,
+            len(spec.cuts),
+            *cuts,
             len(spec.starts),
             *starts,
         )

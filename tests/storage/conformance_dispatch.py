@@ -134,6 +134,28 @@ class DispatchConformance:
         assert door.known("c") == {"structure", "big"}
         assert scene.store.parts("no run", "c", ["big"]) == {}
 
+    def test_the_part_of_a_large_dag_that_is_in_reach(self, scene: Scene, door: BackDoor) -> None:
+        """An invocation with a cut is sent that and nothing else, every time; others are told of the whole."""
+        scene.start(
+            spec(
+                parts={"structure": b"whole", "piece": b"in reach"},
+                ride=(),
+                cuts={"a": "piece"},
+                starts=[Start("a", SMALL, (0,)), Start("b", SMALL, (1,))],
+            )
+        )
+        first = scene.container("c")
+        assert first is not None
+        assert (first.invocation, first.structure, first.parts) == ("a", "piece", {"piece": b"in reach"})
+        again = scene.store.next("c")
+        assert again is not None
+        assert (again.invocation, again.structure, again.parts) == ("a", "piece", {"piece": b"in reach"})
+        second = scene.container("d")
+        assert second is not None
+        assert (second.invocation, second.structure, second.parts) == ("b", "structure", {})
+        scene.store.delete_run("run")
+        assert scene.store.leftovers() == []
+
     def test_many_parts(self, scene: Scene) -> None:
         """A DAG of thousands of different functions can be sent; what does not ride can be fetched."""
         parts = {f"digest-{i}": b"code %d" % i for i in range(5000)}

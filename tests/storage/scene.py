@@ -34,11 +34,14 @@ def spec(
     inline_input_bytes: int = 100,
     max_lapses: int = 3,
     events: bytes = b"",
+    cuts: Mapping[str, str] | None = None,
 ) -> RunSpec:
     """Return a run; by default of one invocation that begins with task 0 and has to bring task 9."""
     parts = {"structure": b"the DAG", "code": b"a function"} if parts is None else parts
     ride = tuple(parts) if ride is None else ride
-    return RunSpec(run, client, "structure", parts, ride, sinks, tuple(starts), inline_input_bytes, max_lapses, events)
+    return RunSpec(
+        run, client, "structure", parts, ride, sinks, tuple(starts), inline_input_bytes, max_lapses, events, cuts or {}
+    )
 
 
 @dataclass

@@ -5,7 +5,7 @@ local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 
-store_kept(run, 14)
+store_kept(run, inv, 14)
 if ARGV[8] == '1' then set(run, inv, 't', ARGV[9]) end
 local tries = call('HINCRBY', R(run, 'tries'), task, 1)
 local again = tries <= tonumber(ARGV[7])

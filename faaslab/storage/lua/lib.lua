@@ -20,6 +20,7 @@
 --   meta            hash    status, reason, client, digest, structure, ride (digests), inline, lapses, sinks_left, live, ended
 --   error           string  encoded report of the failure that ended the run
 --   parts           hash    digest -> structure, code or large constant
+--   cuts            hash    invocation -> part of a large DAG that it can still reach; `structure` then begins with `*`
 --   out             hash    task -> framed payload or blob reference; first writer wins
 --   next            hash    task -> "=<invocation>" that runs it, as soon as all its inputs have arrived; before that
 --                           the upstream tasks that have, as "3,7", or "*": they are in a set of their own
@@ -116,10 +117,18 @@ end
 
 -- An invocation as a flat list of field, value: what goes into an inbox and into answers, appended to `fields`.
 local function message(fields, c, run, inv, a, p, t, u, q, structure, inline)
+  local cut
+  if string.sub(structure, 1, 1) == '*' then
+    cut = call('HGET', R(run, 'cuts'), inv)
+    structure = cut or string.sub(structure, 2)
+  end
   for _, x in ipairs({'kind', 'invoke', 'run', run, 'invocation', inv, 'attempt', a, 'tasks', t, 'pool', p,
     'requested', q, 'structure', structure}) do fields[#fields + 1] = x end
   local known = L .. 'known:' .. c
-  if call('SADD', known, 'run:' .. run) == 1 then
+  if cut then
+    fields[#fields + 1] = 'p:' .. cut
+    fields[#fields + 1] = call('HGET', R(run, 'parts'), cut)
+  elseif call('SADD', known, 'run:' .. run) == 1 then
     local riders = split(call('HGET', R(run, 'meta'), 'ride'))
     for i = 1, math.min(#riders, MAX_RIDERS) do
       if call('SADD', known, riders[i]) == 1 then
@@ -284,16 +293,24 @@ local function is_owned(run, task)
 end
 
 -- Store outputs that a leaving worker kept: ARGV from `at`: count, then task, bytes.
-local function store_kept(run, at)
+local function store_kept(run, inv, at)
   local count = tonumber(ARGV[at])
-  for i = 1, count do call('HSETNX', R(run, 'out'), ARGV[at + 2 * i - 1], ARGV[at + 2 * i]) end
+  for i = 1, count do
+    local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
+    if call('HSETNX', R(run, 'out'), task, output) == 1 then
+      local large = string.sub(output, 1, 3) == 'R1|' and string.match(output, '|(%d+)$')
+      event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
+        bytes = tonumber(large or #output)})
+    end
+  end
 end
 
 local function delete_run(run)
   unqueue(run)
   for _, key in ipairs(call('SMEMBERS', R(run, 'blobs'))) do call('UNLINK', key) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
-  for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'events'}) do
+  for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
+    'events'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
