@@ -24,7 +24,6 @@ from faaslab.errors import (
     TaskFailed,
     TaskTimeout,
     TraceError,
-    VersionMismatch,
     WorkerLost,
 )
 
@@ -76,7 +75,6 @@ __all__ = [
     "PayloadError",
     "LauncherError",
     "TraceError",
-    "VersionMismatch",
 ]
 
 TYPE_CHECKING = False  # what type checkers take for true; typing.TYPE_CHECKING would cost the import of typing

@@ -22,8 +22,7 @@
     │   ├── Fenced              this caller no longer owns what it writes about
     │   └── PayloadError        bytes that are damaged or not signed by this lab
     ├── LauncherError           no container can be started
-    ├── TraceError              a saved trace that can't be read
-    └── VersionMismatch         client and worker can't exchange code
+    └── TraceError              a saved trace that can't be read
 """
 
 
@@ -133,10 +132,6 @@ class PayloadError(StorageError):
 
 class LauncherError(FaaSLabError):
     """No container can be started; says why and what to do."""
-
-
-class VersionMismatch(FaaSLabError):
-    """Client and worker can't exchange code; names both versions."""
 
 
 class TraceError(FaaSLabError):
