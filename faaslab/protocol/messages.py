@@ -105,8 +105,8 @@ class Completion:
         started_s: When the worker began to serialize and store the output.
         output_bytes: Size of the output, which is not that of ``output`` where that is a reference.
         events: Encoded batch of events; may be empty.
-        number: Position of this call among those of its claim, from 1; a call that a later one has overtaken on the
-            network is refused, since it would put back the record of what the invocation still has to do. The same
+        number: Position of this call among those of its container, from 1; a call that a later one has overtaken on
+            the network is refused, since it would put back the record of what the invocation still has to do. The same
             number again is the same call again. 0: not numbered.
     """
 

@@ -249,6 +249,8 @@ class MemoryStorage(Storage):
             if 0 < completion.number < invocation.number:
                 name = completion.claim.invocation
                 raise Fenced(f"call {completion.number} of {name} was overtaken by call {invocation.number}")
+            # What was applied before tells nothing new.
+            events = b"" if 0 < completion.number == invocation.number else completion.events
             invocation.number = completion.number
             ready: list[Successor] = []
             taken: list[int] = []
@@ -283,11 +285,11 @@ class MemoryStorage(Storage):
             if completion.ends and not taken:
                 self._end(run, completion.claim, "ended")
                 self._settle(run)
-                self._publish(run, completion.events)
+                self._publish(run, events)
                 reply = Reply((), stored, {}, ended=True, next=self._next(completion.claim.container))
             else:
                 self._settle(run)
-                self._publish(run, completion.events)
+                self._publish(run, events)
             self._changed.notify_all()
             return reply
 
@@ -626,11 +628,9 @@ class MemoryStorage(Storage):
             raise Fenced(f"container {container} is not known to the store")
         if state.assigned is not None:
             if self._wanted(container, state.assigned):
-                # Parts may have got lost with the answer that carried them, and whoever asks counts its calls anew.
+                # Parts may have got lost with the answer that carried them.
                 state.known.clear()
-                run = self._runs[state.assigned[0]]
-                run.invocations[state.assigned[1]].number = 0
-                return self._message(container, run, state.assigned[1])
+                return self._message(container, self._runs[state.assigned[0]], state.assigned[1])
             state.assigned = None
         self._waiting.pop(container, None)
         queue = self._pending.get(state.pool, deque())

@@ -80,6 +80,7 @@ class Container:
         self._clock = clock
         self._cursor = "0"
         self._cold = True
+        self._completions = 0
         self._served: deque[tuple[str, str, int]] = deque(maxlen=128)
         self._lab_codec = Codec(settings.secret)
         self._emulation = Emulation(0.0, settings.invocation_latency_s, settings.sigma, settings.seed)
@@ -155,6 +156,14 @@ class Container:
         cold, self._cold = self._cold, False
         return cold, self.settings.phases_s if cold else {}
 
+    def number(self) -> int:
+        """Return the number of the next completing call, so that a copy that arrives late does no harm.
+
+        It counts on over invocations: one that is delivered again goes on where it was.
+        """
+        self._completions += 1
+        return self._completions
+
     def latency_s(self, invocation: Invocation) -> float:
         """Return the emulated latency of an invocation."""
         return self._emulation.latency_s(f"{invocation.run}/{invocation.invocation}", invocation.attempt)
@@ -210,7 +219,6 @@ class WorkerMachine:
         self._inputs: dict[int, bytes] = dict(invocation.inputs)
         self._events: list[AnyEvent] = []
         self._flushed_s = container.now_s()
-        self._completions = 0
         self._dag: WorkerDag
         self._arrivals: Arrivals
         self._planned: str | None = None
@@ -254,7 +262,7 @@ class WorkerMachine:
             if reply is not None and reply.ended:
                 return reply.next
         last: Reply = yield Call(
-            "complete", (Completion(self._claim, ends=True, events=self._batch(), number=self._number()),)
+            "complete", (Completion(self._claim, ends=True, events=self._batch(), number=self._container.number()),)
         )
         return last.next
 
@@ -457,7 +465,7 @@ class WorkerMachine:
                     remaining=tuple(self._todo) if self._planned is None else (),
                     ends=not self._todo,
                     events=self._batch(),
-                    number=self._number(),
+                    number=self._container.number(),
                 ),
             ),
         )
@@ -579,14 +587,9 @@ class WorkerMachine:
         remaining = tuple(self._todo) if self._planned is None else ()
         yield Call(
             "complete",
-            (Completion(self._claim, remaining=remaining, events=self._batch(), number=self._number()),),
+            (Completion(self._claim, remaining=remaining, events=self._batch(), number=self._container.number()),),
         )
         return None
-
-    def _number(self) -> int:
-        """Return the number of the next completing call, so that one that arrives late does no harm."""
-        self._completions += 1
-        return self._completions
 
 
 def _words(error: BaseException) -> str:

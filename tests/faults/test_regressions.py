@@ -17,6 +17,12 @@ FOUND: dict[str, tuple[str, str, int, tuple[Fault, ...]]] = {
         1,
         (DuplicateCall(call=5, by_s=0.2),),
     ),
+    "a late copy of `next` let a late copy of a completion end its invocation": (
+        "impure",
+        "wukong",
+        1,
+        (DuplicateCall(call=1, by_s=0.2), DuplicateCall(call=3, by_s=0.2)),
+    ),
 }
 
 

@@ -178,7 +178,9 @@ class TaskConformance(DispatchConformance):
         again = scene.store.next("c")
         assert again is not None
         assert again.tasks == (6, 7)
-        assert scene.done(claim, 6, take=1, number=1, remaining=(7,)) == Reply()
+        with pytest.raises(Fenced):
+            scene.done(claim, 0, successor(5), take=1, number=1, ends=True)
+        assert scene.done(claim, 6, take=1, number=3, remaining=(7,)) == Reply()
 
     def test_inputs_ride_along_within_the_limit(self, scene: Scene) -> None:
         """In order while they fit; a large one does not keep a later small one from riding."""

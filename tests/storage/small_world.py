@@ -268,7 +268,7 @@ class World:
             return self._serve(worker, self.store.complete(Completion(claim, ends=True)).next)
         served = worker.served | {(invocation.invocation, invocation.attempt)}
         claim = invocation.claim(worker.name)
-        return self._go_on(replace(worker, claim=claim, todo=todo, served=served, number=0))
+        return self._go_on(replace(worker, claim=claim, todo=todo, served=served))
 
     def _go_on(self, worker: Worker) -> Worker:
         """Turn to the first task; a planned one may have to wait."""

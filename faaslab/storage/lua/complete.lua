@@ -100,7 +100,8 @@ else
   set(run, inv, 't', remaining, 'u', '', 'n', ARGV[16])
 end
 if left == 0 or (sink and stored == 1) then settle(run) end
-publish(run, ARGV[15])
+-- What was applied before tells nothing new.
+publish(run, (ARGV[16] == '0' or ARGV[16] ~= claimed.number) and ARGV[15] or '')
 local reply = {'ok', stored, ended and 1 or 0, names, 0}
 if ended then return take_pending(c, claimed.pool, reply, true) end
 if #wants > 0 then

@@ -7,9 +7,8 @@ local entry = call('HGET', L .. 'assigned', c)
 if entry then
   local is, run, inv, attempt = wanted(c, entry)
   if is then
-    -- Parts may have got lost with the answer that carried them, and whoever asks counts its calls anew.
+    -- Parts may have got lost with the answer that carried them.
     call('DEL', L .. 'known:' .. c)
-    set(run, inv, 'n', '0')
     local got = get(run, inv, 'ptuq')
     local meta = call('HMGET', R(run, 'meta'), 'structure', 'inline')
     return message({}, c, run, inv, attempt, got[1], got[2], got[3], got[4], meta[1], meta[2])
