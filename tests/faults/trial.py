@@ -80,6 +80,7 @@ def try_out(case: Case, setting: Setting) -> Result:
     run = collect(storage, case.dag)
     outcome, wrong = _judge(case, setting, run)
     wrong += _written_twice(run)
+    wrong += _told_twice(run)
     wrong += _executed_too_often(case, setting, launcher.journal.executions)
     wrong += _executed_together(launcher.journal.executions, launcher.journal.lapsed_s)
     if run.leftovers:
@@ -117,6 +118,11 @@ def _judge(case: Case, setting: Setting, run: Run) -> tuple[str, list[str]]:
 def _written_twice(run: Run) -> list[str]:
     counts = Counter(event.task for event in run.of(OutputStored))
     return [f"task {task} was written {count} times" for task, count in counts.items() if count > 1]
+
+
+def _told_twice(run: Run) -> list[str]:
+    counts = Counter(str(event) for event in run.events)
+    return [f"told {count} times: {event}" for event, count in counts.items() if count > 1]
 
 
 def _executed_too_often(case: Case, setting: Setting, executions: list[Execution]) -> list[str]:
