@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from faaslab import __version__
+from faaslab.cli import trace
+from faaslab.cli.bench import bench
 from faaslab.cli.doctor import doctor
+from faaslab.cli.run import run
 from faaslab.errors import FaaSLabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(doctor)
+app.command()(run)
+app.command()(bench)
+app.add_typer(trace.app, name="trace")
 
 
 def _print_version(asked: bool) -> None:

@@ -1,10 +1,10 @@
 """Workers are killed or frozen while they work: the run finishes elsewhere with the right result."""
 
-import os
 import random
 import signal
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,11 +18,9 @@ from tests.client.scene import Scene, process_lab, until
 PLANNERS = ("wukong", "single_worker", "per_task")
 
 
-def first_pid(path: os.PathLike[str]) -> int:
+def first_pid(path: Path) -> int:
     """Wait until the task has begun; returns where."""
-    from pathlib import Path
-
-    return int(until(lambda: pids(Path(path)), 20, "the task has begun")[0])
+    return int(until(lambda: pids(path), 20, "the task has begun")[0])
 
 
 @pytest.mark.parametrize("planner", PLANNERS)
@@ -130,10 +128,8 @@ def test_random_kills(scene: Scene, server: Server, seed: int) -> None:
         shooter.start()
         try:
             assert run.result(60) == mesh_value(5, 5)
-        except fl.RunTimeout:
-            raise
-        except fl.RunError as error:
-            assert isinstance(error, fl.WorkerLost | fl.StateLost), repr(error)
+        except (fl.WorkerLost, fl.StateLost):
+            assert run.status == "failed"
         finally:
             stop.set()
             shooter.join()

@@ -24,7 +24,7 @@ class OwnError(Exception):
 
 def fails(code: int) -> int:
     """Say something, then fail."""
-    print("about to fail")
+    print("about to fail")  # noqa: T201  output of user code is what is tested
     raise OwnError(code)
 
 
@@ -195,7 +195,7 @@ def test_much_output(lab: Lab) -> None:
     @fl.task
     def chatter() -> int:
         for number in range(100_000):
-            print(f"{number:>99}")
+            print(f"{number:>99}")  # noqa: T201  output of user code is what is tested
         return 1
 
     run = lab.submit(chatter())

@@ -1,0 +1,42 @@
+"""``faaslab run``: run a workflow of a module and print its result."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from faaslab.cli.workflows import load_workflow
+from faaslab.client import Lab
+
+
+def run(
+    workflow: Annotated[str, typer.Argument(help="module:workflow, a task, a DAG or a function that returns one.")],
+    planner: Annotated[str, typer.Option(help="How to plan it.")] = "wukong",
+    launcher: Annotated[str, typer.Option(help="Where to run it: process, inline or virtual.")] = "process",
+    timeout_s: Annotated[float | None, typer.Option("--timeout", help="Give up after so many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the run's metrics.")] = False,
+) -> None:
+    """Run a workflow and print its result."""
+    dag = load_workflow(workflow)
+    with Lab(launcher) as lab:
+        started = lab.submit(dag, planner=planner)
+        try:
+            result = started.result(timeout_s)
+        except TimeoutError:
+            started.cancel()
+            raise
+        if not as_json:
+            typer.echo(repr(result))
+            return
+        try:
+            plain = msgspec.to_builtins(result)
+        except TypeError:
+            plain = repr(result)  # what JSON can't say is shown as Python would
+        report = {
+            "run": started.id,
+            "status": started.status,
+            "result": plain,
+            "metrics": started.trace.metrics,
+            "folder": str(started.saved() or ""),
+        }
+        typer.echo(msgspec.json.encode(report).decode())
