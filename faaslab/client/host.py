@@ -32,6 +32,8 @@ from faaslab.storage.redis import RedisStorage
 SWEEP_S = 0.25
 DECIDE_S = 0.005
 MAX_FAILED_STARTS = 3
+LAB_LEASE_S = 600.0
+"""A lab whose host and client both died is removed from a shared server by any later one, after this long."""
 
 
 class LabHost:
@@ -63,6 +65,8 @@ class LabHost:
         cursor = "0"
         swept_s = renewed_s = 0.0
         lease_s = self._host.config.client_lease_s
+        self._storage.renew_lab(LAB_LEASE_S)
+        self._storage.delete_lapsed_labs()
         self._storage.renew_client(self._host.client, lease_s)
         while not self._stopping:
             cursor = self._storage.wait_demand(cursor, SWEEP_S / 2)
@@ -82,9 +86,11 @@ class LabHost:
                         return
                 elif not self._owner_alive:
                     self._alone_since_s = now_s
-            if self._owner_alive and now_s >= renewed_s + lease_s / 4:
+            if now_s >= renewed_s + lease_s / 4:
                 renewed_s = now_s
-                self._storage.renew_client(self._host.client, lease_s)
+                self._storage.renew_lab(LAB_LEASE_S)
+                if self._owner_alive:
+                    self._storage.renew_client(self._host.client, lease_s)
             time.sleep(DECIDE_S)
 
     def _reap(self) -> None:

@@ -31,6 +31,8 @@ from faaslab.protocol.storage import Storage
 from faaslab.storage.connection import Address, Connection, NoAnswer, Unwelcome, Word
 
 LUA_FOLDER = Path(__file__).parent / "lua"
+LABS = "faaslab:labs"
+"""Labs on this server by the second their leases end; the only key that is not below a lab's prefix."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 """Pauses between attempts to reach a server that does not listen; each is twice the one before."""
 
@@ -40,6 +42,10 @@ def _script(name: str) -> tuple[str, str]:
     """Return a script's text and its SHA-1, by which the server knows it."""
     text = (LUA_FOLDER / "lib.lua").read_text() + (LUA_FOLDER / f"{name}.lua").read_text()
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _prefix(lab: str) -> str:
+    return f"faaslab:{{{lab}}}:"
 
 
 def _csv(tasks: Iterable[int]) -> str:
@@ -70,7 +76,7 @@ class RedisStorage(Storage):
         self.url = url
         self.lab = lab
         self._address = Address.parse(url)
-        self._prefix = f"faaslab:{{{lab}}}:"
+        self._prefix = _prefix(lab)
         self._timeout_s = timeout_s
         self._reconnect_s = reconnect_s
         self._unused: list[Connection] = []
@@ -451,7 +457,7 @@ class RedisStorage(Storage):
 
     def leftovers(self) -> list[str]:
         """See ``Storage``."""
-        names = [key.decode(errors="replace")[len(self._prefix) :] for key in self._keys()]
+        names = [key.decode(errors="replace")[len(self._prefix) :] for key in self._keys(self._prefix)]
         return sorted(name for name in names if name.startswith(("run:", "pending:")) or name in ("due", "runs"))
 
     # -- beyond the interface -------------------------------------------------------------------------------------
@@ -460,14 +466,29 @@ class RedisStorage(Storage):
         """Reserve ``busy_s`` of an emulated link that all users of the store share; returns the wait for their end."""
         return float(self._run("throttle", busy_s))
 
+    def renew_lab(self, lease_s: float) -> None:
+        """Say that the lab lives for another ``lease_s``; afterwards anybody's ``delete_lapsed_labs`` removes it."""
+        self._command("ZADD", LABS, f"{self.now_s() + lease_s:.3f}", self.lab)
+
+    def delete_lapsed_labs(self) -> tuple[str, ...]:
+        """Remove every key of labs whose host and client died before they could; returns their ids."""
+        lapsed = tuple(lab.decode() for lab in self._command("ZRANGEBYSCORE", LABS, "-inf", f"{self.now_s():.3f}"))
+        for lab in lapsed:
+            self._delete(lab)
+        return lapsed
+
     def delete_lab(self) -> None:
         """Remove every key of the lab."""
-        keys = self._keys()
+        self._delete(self.lab)
+
+    def _delete(self, lab: str) -> None:
+        keys = self._keys(_prefix(lab))
         for start in range(0, len(keys), 1000):
             self._command("UNLINK", *keys[start : start + 1000])
+        self._command("ZREM", LABS, lab)
 
-    def _keys(self) -> list[bytes]:
-        pattern = "".join(f"\\{x}" if x in "*?[]^\\" else x for x in self._prefix) + "*"
+    def _keys(self, prefix: str) -> list[bytes]:
+        pattern = "".join(f"\\{x}" if x in "*?[]^\\" else x for x in prefix) + "*"
         keys: set[bytes] = set()
         cursor: bytes = b"0"
         while True:

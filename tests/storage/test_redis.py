@@ -215,9 +215,21 @@ def test_a_deleted_lab_leaves_no_key(open_store: OpenStore, store: RedisStorage)
         Scene(lab).start()
         Scene(lab).worker("c")
     store.delete_lab()
-    assert store._keys() == []
-    assert other._keys() != []
+    assert store._keys(store._prefix) == []
+    assert other._keys(other._prefix) != []
     other.delete_lab()
+
+
+def test_labs_whose_lease_has_lapsed_are_removed(open_store: OpenStore, store: RedisStorage) -> None:
+    """Whoever comes later removes what a dead lab left on a shared server, and leaves living labs alone."""
+    dead = open_store(store.url, "dead lab")
+    for lab, lease_s in ((store, LONG_S), (dead, -1.0)):
+        Scene(lab).start()
+        lab.renew_lab(lease_s)
+    assert store.delete_lapsed_labs() == ("dead lab",)
+    assert dead._keys(dead._prefix) == []
+    assert Scene(store).status() == "running"
+    assert store.delete_lapsed_labs() == ()
 
 
 def test_the_shared_line_is_one_for_all_processes(open_store: OpenStore, store: RedisStorage) -> None:
@@ -255,4 +267,4 @@ def test_an_empty_lab_holds_next_to_nothing(store: RedisStorage) -> None:
     store.remove("c", "killed")
     store.remove_client("client")
     prefix = len(store._prefix)
-    assert {key[prefix:] for key in store._keys()} == {b"pools", b"gateway"}
+    assert {key[prefix:] for key in store._keys(store._prefix)} == {b"pools", b"gateway"}
