@@ -274,7 +274,6 @@ class Lab:
             settings=settings,
             versions=about.versions(),
             host=about.host(),
-            git_commit="",
         )
 
     @property

@@ -9,6 +9,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from faaslab.client.outcome import error_of, read_outputs
 from faaslab.errors import FaaSLabError, RunError, RunTimeout, StateLost, StorageError
 from faaslab.graph import DAG
@@ -17,7 +19,7 @@ from faaslab.protocol.messages import RunStatus
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.storage import Storage
 from faaslab.trace.events import AnyEvent, RunEnded, TaskExecuted, TaskLogged, decode_events
-from faaslab.trace.manifest import Manifest
+from faaslab.trace.manifest import Manifest, git_commit
 
 if TYPE_CHECKING:
     from faaslab.trace import Trace
@@ -254,6 +256,7 @@ class Run:
         """Write the trace to disk, after the result is out."""
         try:
             if self.folder is not None:
+                self._manifest = msgspec.structs.replace(self._manifest, git_commit=git_commit(Path.cwd()))
                 self.trace.save(self.folder)
         except Exception as error:  # told by ``saved``; a full disk must not take the result away
             self._save_error = error
