@@ -92,7 +92,7 @@ class LauncherConformance(ABC):
         """Without keep-alive containers serve what is there and leave; runs finish all the same."""
         with self.lab(scene, keep_alive_s=0.0) as lab:
             for planner in ("wukong", "per_task", "single_worker"):
-                assert lab.compute(generators.fork_join(2, 3), planner=planner, timeout_s=60) == 24
+                assert lab.compute(generators.fork_join(2, 3), planner=planner, timeout_s=60) == 21
             until(lambda: self.containers(scene) == [], 10, "the containers have left")
 
     def test_limit(self, scene: Scene) -> None:
