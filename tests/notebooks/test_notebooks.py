@@ -1,0 +1,81 @@
+"""Every notebook runs, with tiny parameters where it has some."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.run import NOTEBOOKS, STUDIES
+
+pytestmark = [pytest.mark.notebook, pytest.mark.timeout(300)]
+TINY = ("-p", "repeats=1", "-p", "planners=single_worker,wukong", "-p", "corpus_bytes=50000", "-p", "matrix_rows=64")
+
+
+def call(*arguments: str | Path, runs_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Run a Python module as a user would, from another folder."""
+    command: list[str | Path] = [sys.executable, "-m", *arguments]
+    env = {**os.environ, "FAASLAB_RUNS_DIR": str(runs_dir)}
+    return subprocess.run(
+        command, cwd=runs_dir, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280
+    )
+
+
+def texts_in(path: Path) -> str:
+    """Return all that an executed notebook shows as text; fails on an error among its outputs."""
+    shown = []
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            assert output["output_type"] != "error", output
+            data: dict[str, Any] = output.get("data", {})
+            shown += [data.get("text/plain", ""), data.get("text/html", ""), output.get("text", "")]
+    return "\n".join("".join(text) for text in shown)
+
+
+def test_every_notebook_has_a_test() -> None:
+    """A notebook is the tour or belongs to a study."""
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {"tour", *STUDIES}
+
+
+def test_tour(tmp_path: Path) -> None:
+    """The tour runs from top to bottom and shows what it tells of."""
+    executed = tmp_path / "tour.ipynb"
+    done = call("papermill", NOTEBOOKS / "tour.ipynb", executed, "-k", "python3", "--cwd", NOTEBOOKS, runs_dir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = texts_in(executed)
+    for shown in ("merge#2</text>", "decided at run time", "[('=',", "invalid literal for int()", "parsing 'four'"):
+        assert shown in text
+    assert "two_halves" in text
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_study(study: str, tmp_path: Path) -> None:
+    """The notebook of a study runs through papermill, leaving data, figures with their origin, and HTML."""
+    done = call("experiments.run", "study", study, *TINY, "--results-dir", tmp_path, runs_dir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / study).iterdir()
+    assert f"results:  {folder.relative_to(tmp_path)}" in done.stdout
+    texts_in(folder / "executed.ipynb")
+    assert "<html" in (folder / "executed.html").read_text("utf-8")
+    figures = folder / "figures"
+    stems = {path.stem for path in figures.iterdir()}
+    assert {"makespan", "bytes"} < stems
+    for stem in stems:
+        assert all((figures / f"{stem}{suffix}").stat().st_size > 0 for suffix in (".png", ".pdf", ".parquet"))
+        about = json.loads((figures / f"{stem}.json").read_text("utf-8"))
+        assert about["study"] == study
+        assert about["params"]["repeats"] == 1
+        assert about["runs"]
+
+
+def test_unknown_parameter_is_an_error(tmp_path: Path) -> None:
+    """A misspelt parameter ends the command with one line, before anything is written."""
+    study = next(iter(STUDIES))
+    done = call("experiments.run", "study", study, "-p", "repeat=3", "--results-dir", tmp_path, runs_dir=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"ConfigError: study {study!r} has no parameter 'repeat'; known: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
