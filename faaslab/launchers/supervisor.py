@@ -166,6 +166,7 @@ class Supervisor:
             work.retries,
             backoff_s=settings.retry_backoff_s,
             backoff_cap_s=settings.retry_backoff_cap_s,
+            leaves=True,
         )
         try:
             self._storage.fail(failure)

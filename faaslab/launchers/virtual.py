@@ -399,6 +399,7 @@ class _World:
             action.retries,
             backoff_s=config.retry_backoff_s,
             backoff_cap_s=config.retry_backoff_cap_s,
+            leaves=True,
         )
         try:
             self._storage.fail(failure)

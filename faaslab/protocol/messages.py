@@ -159,6 +159,7 @@ class Failure:
         outputs: Kept outputs that the next attempt needs, to be stored first.
         remaining: Tasks to restart from; None: as last recorded (the worker died).
         backoff_s: First pause, doubled with every failure up to ``backoff_cap_s``.
+        leaves: The container ends with it (its process was killed): it is handed nothing any more.
     """
 
     claim: Claim
@@ -171,6 +172,7 @@ class Failure:
     backoff_s: float = 0.0
     backoff_cap_s: float = 0.0
     events: bytes = b""
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,7 +327,7 @@ class MemoryStorage(Storage):
                 self._end_run(run, "failed", f"task failed|{tries}", failure.error)
                 self._end(run, failure.claim, "failed")
             self._publish(run, failure.events)
-            following = self._next(failure.claim.container)
+            following = None if failure.leaves else self._next(failure.claim.container)
             self._changed.notify_all()
             return Reply(ended=True, next=following, will_retry=will_retry, attempt=tries)
 

@@ -346,6 +346,7 @@ class RedisStorage(Storage):
             failure.backoff_cap_s,
             failure.events,
             failure.message,
+            "1" if failure.leaves else "0",
             len(failure.outputs),
             *outputs,
         )

@@ -9,7 +9,7 @@ from faaslab.launchers.faults import FaultSchedule, LoseMessage
 from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.virtual import VirtualLauncher
 from faaslab.planners import plan_dag
-from faaslab.trace.events import InvocationRequested, WorkerStarted
+from faaslab.trace.events import InvocationRequested, TaskFailed, WorkerStarted
 from tests.worker.runs import IMAGE, SECRET, collect, run_on, submit
 
 PLANNERS = ("wukong", "per_task", "single_worker")
@@ -94,6 +94,16 @@ def test_timeout_kills_the_task() -> None:
     """A task that takes longer than its timeout fails with it."""
     ended = run_on(VirtualLauncher(model=EXACT), task(timeout_s=3.0)(echo)(1))
     assert isinstance(ended.error, TaskTimeout)
+
+
+def test_a_timeout_costs_nobody_else() -> None:
+    """A container that is killed for a task's timeout is not handed an invocation that would die with it."""
+    slow, fast = task(timeout_s=3.0, retries=2, name="slow")(echo), task(name="fast")(echo)
+    model = VirtualModel(durations_s={"slow": 10.0, "fast": 1.0})
+    launcher = VirtualLauncher(model=model, limit=1)
+    ended = run_on(launcher, [slow(1), *(fast(number) for number in range(5))], "per_task", config=Config(max_lapses=0))
+    assert isinstance(ended.error, TaskTimeout)
+    assert [event.attempt for event in ended.of(TaskFailed)] == [1, 2, 3]
 
 
 def test_lost_message_only_delays() -> None:

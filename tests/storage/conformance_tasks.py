@@ -424,6 +424,17 @@ class TaskConformance(DispatchConformance):
         assert not scene.store.begin(later, 0)
         assert scene.store.begin(later, 1)
 
+    def test_a_container_that_ends_with_a_failure_is_handed_nothing(self, scene: Scene, door: BackDoor) -> None:
+        """What waits would die with it; its end costs no other invocation anything."""
+        scene.start(spec(starts=starts(2)))
+        claim = scene.worker("c")
+        reply = scene.store.fail(Failure(claim, 0, "timeout", b"report", 5, leaves=True))
+        assert (reply.ended, reply.next, reply.will_retry) == (True, None, True)
+        assert door.pending(SMALL) == [("run", "i1", 1)]
+        assert scene.store.demand().assigned == frozenset()
+        scene.store.remove("c", "killed")
+        assert door.pending(SMALL) == [("run", "i1", 1)]
+
     def test_a_repeated_failure_is_fenced(self, scene: Scene) -> None:
         """It counts once."""
         scene.start()

@@ -1,11 +1,11 @@
 -- Record a failed attempt: another one after a pause, or the end of the run. ARGV: run, invocation, attempt,
--- container, task, error, retries, has remaining, remaining, backoff, cap, events, message, number of outputs,
--- task, bytes ... Answers {'ok', will retry, tries, next...}.
+-- container, task, error, retries, has remaining, remaining, backoff, cap, events, message, leaves,
+-- number of outputs, task, bytes ... Answers {'ok', will retry, tries, next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 
-store_kept(run, inv, 14)
+store_kept(run, inv, 15)
 if ARGV[8] == '1' then set(run, inv, 't', ARGV[9]) end
 local tries = call('HINCRBY', R(run, 'tries'), task, 1)
 local again = tries <= tonumber(ARGV[7])
@@ -23,4 +23,7 @@ else
   end_attempt(run, inv, attempt, c, 'failed', claimed.waits_for)
 end
 publish(run, ARGV[12])
-return take_pending(c, claimed.pool, {'ok', again and 1 or 0, tries}, true)
+local reply = {'ok', again and 1 or 0, tries}
+if ARGV[14] == '0' then return take_pending(c, claimed.pool, reply, true) end
+call('HDEL', L .. 'assigned', c)
+return reply
