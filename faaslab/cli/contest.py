@@ -1,7 +1,7 @@
 """Benchmarks in pairs: every engine runs the same workload in turn, round after round, on warm workers.
 
 What is timed is what a user waits for: from the call to the result. FaaSLab begins with lazy tasks, so that building,
-checking and planning the DAG count; a peer begins with the form that it takes fastest.
+checking and planning the DAG count; a peer begins with lazy calls, too, which are made anew for each run.
 """
 
 import os
@@ -20,7 +20,7 @@ from typing import Any, Self
 from faaslab.client import Lab
 from faaslab.config import Config
 from faaslab.errors import ConfigError, RunError
-from faaslab.graph import DAG, Task, generators
+from faaslab.graph import DAG, task
 from faaslab.launchers.process import ProcessLauncher
 
 WORKERS = 2
@@ -56,28 +56,22 @@ class Workload:
     def __str__(self) -> str:
         return f"{self.kind}:{self.size}"
 
-    @property
-    def tasks(self) -> Task[int]:
-        """The workflow as lazy tasks."""
-        return _KINDS[self.kind][0](self.size)
-
-    @property
-    def graph(self) -> dict[str, Any]:
-        """The workflow as a Dask graph; its result is ``end``."""
-        return _KINDS[self.kind][1](self.size)
+    def build(self, make: "Make") -> Any:
+        """Return the workflow as lazy calls."""
+        return _KINDS[self.kind][0](self.size, make)
 
     @property
     def value(self) -> int:
         """What it must come to."""
-        return _KINDS[self.kind][2](self.size)
+        return _KINDS[self.kind][1](self.size)
+
+
+Make = Callable[[Any], Any]
+"""Makes a lazy call of a plain function: this engine's ``task``, or a peer's."""
 
 
 def _one() -> int:
     return 1
-
-
-def _identity(x: int) -> int:
-    return x
 
 
 def _increment(x: int) -> int:
@@ -88,47 +82,37 @@ def _add(x: int, y: int) -> int:
     return x + y
 
 
-def _chain(n: int) -> dict[str, Any]:
-    graph: dict[str, Any] = {"t0": (_one,)}
-    for number in range(1, n):
-        graph[f"t{number}"] = (_increment, f"t{number - 1}")
-    graph["end"] = graph.pop(f"t{n - 1}")
-    return graph
+def _total(values: list[int]) -> int:
+    return sum(values)
 
 
-def _fan(n: int) -> dict[str, Any]:
-    middle = [f"t{number}" for number in range(n)]
-    return {"start": (_one,), **dict.fromkeys(middle, (_increment, "start")), "end": (sum, middle)}
+def _chain(n: int, make: Make) -> Any:
+    increment = make(_increment)
+    last = make(_one)()
+    for _ in range(n - 1):
+        last = increment(last)
+    return last
 
 
-def _tree(leaves: int) -> dict[str, Any]:
-    """Return a reduction of the numbers 0 … n-1 by pairs: n - 1 tasks."""
-    graph: dict[str, Any] = {}
+def _fan(n: int, make: Make) -> Any:
+    increment = make(_increment)
+    first = make(_one)()
+    return make(_total)([increment(first) for _ in range(n)])
+
+
+def _tree(leaves: int, make: Make) -> Any:
+    add = make(_add)
     level: list[Any] = list(range(leaves))
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        made: list[Any] = []
-        for left, right in zip(level[::2], level[1::2], strict=False):
-            made.append(f"t{len(graph)}")
-            graph[made[-1]] = (_add, left, right)
-        level = made + odd
-    graph["end"] = graph.pop(level[0])
-    return graph
+        level = [add(left, right) for left, right in zip(level[::2], level[1::2], strict=False)] + odd
+    return level[0]
 
 
-def _lazy_tree(leaves: int) -> Task[int]:
-    level: list[Any] = list(range(leaves))
-    while len(level) > 1:
-        odd = level[-1:] if len(level) % 2 else []
-        level = [generators.add(left, right) for left, right in zip(level[::2], level[1::2], strict=False)] + odd
-    return level[0]  # type: ignore[no-any-return]
-
-
-_Kind = tuple[Callable[[int], Task[int]], Callable[[int], dict[str, Any]], Callable[[int], int]]
-_KINDS: dict[str, _Kind] = {
-    "chain": (generators.chain, _chain, lambda n: n),
-    "fan": (generators.fan, _fan, lambda n: 2 * n),
-    "tree": (_lazy_tree, _tree, lambda n: n * (n - 1) // 2),
+_KINDS: dict[str, tuple[Callable[[int, Make], Any], Callable[[int], int]]] = {
+    "chain": (_chain, lambda n: n),
+    "fan": (_fan, lambda n: 2 * n),
+    "tree": (_tree, lambda n: n * (n - 1) // 2),
 }
 
 
@@ -163,7 +147,7 @@ class FaaSLab(Engine):
 
     def prepare(self, workload: Workload) -> Callable[[], Any]:
         """See ``Engine``."""
-        tasks = workload.tasks
+        tasks = workload.build(task)
         return lambda: self._lab.compute(tasks, planner=self.name, progress=False)
 
     def close(self) -> None:
@@ -191,8 +175,11 @@ class Dask(Engine):
 
     def prepare(self, workload: Workload) -> Callable[[], Any]:
         """See ``Engine``."""
-        graph = workload.graph
-        return lambda: self._client.get(graph, "end")  # type: ignore[no-untyped-call]
+        from dask.delayed import delayed
+
+        # The fastest of its forms: optimizing the graph finds nothing here and costs more than it takes.
+        tasks = workload.build(delayed)
+        return lambda: self._client.compute(tasks, optimize_graph=False).result()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """See ``Engine``."""
@@ -223,25 +210,22 @@ def measure(workloads: Sequence[Workload], planners: Sequence[str], peers: Seque
         rounds: How often each engine runs each workload.
 
     Raises:
-        ConfigError: A peer is unknown or not installed.
+        ConfigError: A peer is not installed.
         RunError: A result is wrong.
     """
-    unknown = [name for name in peers if name not in PEERS]
-    if unknown:
-        raise ConfigError(f"unknown peer {unknown[0]!r}; known: {', '.join(PEERS)}")
     samples: list[Sample] = []
     with ExitStack() as stack:
         others = [stack.enter_context(PEERS[name]()) for name in peers]
         # Saving a trace would go on while the next engine is timed.
         lab = stack.enter_context(Lab(ProcessLauncher(limit=WORKERS), config=Config(runs_dir="")))
-        lab.compute([generators.identity(number) for number in range(64)], planner="per_task", progress=False)
+        lab.compute([task(_increment)(number) for number in range(64)], planner="per_task", progress=False)
         for workload in workloads:
             names = planners or (("wukong", "single_worker") if workload.kind == "chain" else ("wukong",))
             engines = [*(FaaSLab(lab, name) for name in names), *others]
-            timed = [(engine.name, engine.prepare(workload)) for engine in engines]
-            tasks = len(DAG(workload.tasks))
+            tasks = len(DAG(workload.build(task)))
             for number in range(-1, rounds):
-                for name, run in timed:
+                for engine in engines:
+                    run, name = engine.prepare(workload), engine.name
                     began_s = time.perf_counter()
                     value = run()
                     seconds = time.perf_counter() - began_s
@@ -292,9 +276,16 @@ def summary(samples: Iterable[Sample], peers: Sequence[str]) -> list[Row]:
 
 
 def machine(peers: Sequence[str]) -> dict[str, Any]:
-    """Return on what was measured: processor, usable cores, load before, versions."""
+    """Return on what is measured: processor, usable cores, load before, versions.
+
+    Raises:
+        ConfigError: A peer is unknown.
+    """
     from faaslab.trace.manifest import host, versions
 
+    unknown = [name for name in peers if name not in PEERS]
+    if unknown:
+        raise ConfigError(f"unknown peer {unknown[0]!r}; known: {', '.join(PEERS)}")
     packages = {"dask": ("dask", "distributed")}
     return {
         "processor": _processor(),
