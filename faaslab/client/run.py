@@ -1,6 +1,9 @@
 """A run as its user holds it: status, result, trace, cancel."""
 
 import asyncio
+
+# Loaded now: pandas, which saving a trace needs, imports it, and it can't be while the interpreter shuts down.
+import concurrent.futures.thread  # noqa: F401
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
