@@ -102,6 +102,7 @@ def test_a_frozen_worker_that_thaws_while_its_run_goes_on(scene: Scene) -> None:
         assert run.result(30) == 2
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("seed", range(24))
 def test_random_kills(scene: Scene, server: Server, seed: int) -> None:
     """Whatever is killed whenever: the run ends right or with a typed error, in time, and leaves nothing."""
