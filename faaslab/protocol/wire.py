@@ -322,13 +322,15 @@ class WorkerDag:
 
     def upstreams(self, t: int) -> tuple[int, ...]:
         """Return the distinct tasks whose outputs a task takes, ascending."""
+        wide = self._wide.get(t)
+        if wide is not None:
+            return wide
         refs = self._refs_of(self._row_of(t))
         if len(refs) < 8:
             return tuple(refs) if len(refs) < 2 else tuple(sorted(set(refs)))
-        # Every upstream of a wide fan-in asks for this list: sort it once.
-        if t not in self._wide:
-            self._wide[t] = tuple(sorted(set(refs)))
-        return self._wide[t]
+        # Every upstream of a wide fan-in asks for this list: cut it out and sort it once.
+        self._wide[t] = wide = tuple(sorted(set(refs)))
+        return wide
 
     def successors(self, t: int) -> tuple[int, ...]:
         """Return the distinct tasks that take a task's output, ascending."""
