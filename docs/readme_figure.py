@@ -14,7 +14,7 @@ from experiments.workflows import word_count
 def main() -> None:
     """Run, verify, draw."""
     workflow = word_count.build(DEMO.word_count)
-    with fl.Lab(DEMO.launcher, config=fl.Config.from_env(runs_dir="")) as lab:
+    with fl.Lab(DEMO.launcher(), config=fl.Config.from_env(runs_dir="")) as lab:
         run = lab.submit(workflow.dag, planner="wukong")
         workflow.verify(run.result())
     run.gantt().savefig(Path(__file__).with_suffix(".png"), dpi=150)

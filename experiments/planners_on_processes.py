@@ -74,17 +74,16 @@ class Params:
             if getattr(self, name) < 1:
                 raise fl.ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         # These check their own.
-        _ = self.launcher, self.word_count, self.matrix_multiply
+        _ = self.launcher(), self.word_count, self.matrix_multiply
 
-    @property
-    def launcher(self) -> fl.ProcessLauncher:
-        """What the workflows run on."""
+    def launcher(self, repeat: int = 0) -> fl.ProcessLauncher:
+        """Return what the workflows run on: all planners of a repeat meet the same delays, each repeat others."""
         return fl.ProcessLauncher(
             limit=self.containers,
             cold_start_s=self.cold_start_s,
             invocation_latency_s=self.invocation_latency_s,
             sigma=self.sigma,
-            seed=self.seed,
+            seed=self.seed + repeat,
         )
 
     @property
@@ -196,7 +195,7 @@ def measure(folder: Path, point: Point, workflow: Workflow, params: Params) -> l
     """Run a workflow on cold and on warm containers, verify both results, save both traces and return them."""
     traces = []
     commit = git_commit(Path(__file__).parent)
-    with fl.Lab(params.launcher, config=fl.Config.from_env(runs_dir="")) as lab:
+    with fl.Lab(params.launcher(point.repeat), config=fl.Config.from_env(runs_dir="")) as lab:
         for pool in POOLS:
             this = lab.submit(workflow.dag, planner=point.planner)
             workflow.verify(this.result())

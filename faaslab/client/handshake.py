@@ -25,6 +25,8 @@ class HostConfig(msgspec.Struct, frozen=True):
     launcher: tuple[str, dict[str, Any]]
     config: Config
     search_path: tuple[str, ...] = ()
+    prefix: str = "c"
+    """Begins the names of containers; another one for each host of a lab, whose containers may outlive it."""
 
 
 class Hello(msgspec.Struct, frozen=True):

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
@@ -45,6 +44,7 @@ class LabHost:
         self._launcher = launcher
         self._gateway = gateway
         self._launched: dict[str, str] = {}
+        self._started = 0
         self._failed_starts = 0
         self._offset_s = storage.now_s() - time.time()
         self._owner_alive = True
@@ -125,7 +125,9 @@ class LabHost:
             return
         changes = pool_changes(demand, self._launched, self._launcher.concurrency)
         for pool in changes.start:
-            container = f"c-{uuid4().hex[:12]}"
+            # Numbered, so that the seeded delays of the n-th container are the same in every lab.
+            self._started += 1
+            container = f"{self._host.prefix}{self._started}"
             self._launched[container] = pool
             self._gateway.start(container, pool, time.time() + self._offset_s, self._offset_s)
         for pool in changes.retire:

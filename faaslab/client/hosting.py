@@ -31,6 +31,7 @@ class Host:
 
     def __init__(self, launcher: RemoteLauncher, config: Config, *, lab: str, secret: bytes, client: str) -> None:
         self.folder = lab_folder(lab)
+        self._restarts = 0
         kind = type(launcher)
         self._config = HostConfig(
             lab=lab,
@@ -99,6 +100,8 @@ class Host:
     def restart(self) -> None:
         """Start it again after it died, for the same lab (only useful where the store is not its own)."""
         self._close_pipes()
+        self._restarts += 1
+        self._config = msgspec.structs.replace(self._config, prefix=f"r{self._restarts}c")
         self._start()
 
     def close(self) -> None:

@@ -78,7 +78,10 @@ class TaskStarted(Event, frozen=True):
 
 
 class InputFetched(Event, frozen=True):
-    """An input is in the worker's hands; ``source`` is ``local``, ``inline`` or ``store``."""
+    """An input is in the worker's hands; ``source`` is ``local``, ``inline`` or ``store``.
+
+    ``upstream`` is -1 for what no task made: code and large constants that did not ride along.
+    """
 
     task: int
     upstream: int

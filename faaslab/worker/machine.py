@@ -60,6 +60,8 @@ DAGS_KEPT = 4
 """Decoded DAGs that a warm container holds on to."""
 PARTS_KEPT = 256
 """Functions and large constants that a warm container holds on to."""
+CONSTANT_BYTES_KEPT = 64 * 1024 * 1024
+"""Large constants that a warm container holds on to, in bytes."""
 FLUSH_EVENTS = 256
 FLUSH_S = 0.5
 """A worker that needs no store call for a while reports its events after so many, or so long."""
@@ -87,6 +89,7 @@ class Container:
         self._dags: OrderedDict[str, tuple[WorkerDag, Arrivals]] = OrderedDict()
         self._sealed: dict[str, bytes] = {}
         self._loaded: dict[str, Any] = {}
+        self._constant_bytes = 0
 
     # -- between invocations --------------------------------------------------------------------------------------
 
@@ -166,7 +169,7 @@ class Container:
 
     def latency_s(self, invocation: Invocation) -> float:
         """Return the emulated latency of an invocation."""
-        return self._emulation.latency_s(f"{invocation.run}/{invocation.invocation}", invocation.attempt)
+        return self._emulation.latency_s(invocation.invocation, invocation.attempt)
 
     def remember(self, parts: Mapping[str, bytes]) -> int:
         """Keep parts of DAGs for later runs; returns their size."""
@@ -197,12 +200,14 @@ class Container:
         """Return the part that holds a large constant."""
         if digest not in self._loaded:
             self._loaded[digest] = self._lab_codec.unseal(self._sealed.pop(digest))
+            self._constant_bytes += len(self._loaded[digest])
         part: bytes = self._loaded[digest]
         return part
 
     def tidy(self) -> None:
         """Forget code and constants before they fill the container; what is needed again is fetched again."""
-        if len(self._loaded) > PARTS_KEPT:
+        if len(self._loaded) > PARTS_KEPT or self._constant_bytes > CONSTANT_BYTES_KEPT:
+            self._constant_bytes = 0
             self._loaded.clear()
             self._sealed.clear()
 
@@ -354,7 +359,12 @@ class WorkerMachine:
         """Return function, arguments and input bytes of a task, or the reply to its failure."""
         container, dag = self._container, self._dag
         digests = dag.part_digests(task)
-        yield from self._fetch_parts(digests)
+        began_s = container.now_s()
+        fetched = yield from self._fetch_parts(digests)
+        if fetched:
+            # No output of a task, but it travelled: code that did not ride along, large constants.
+            now_s = container.now_s()
+            self._event(InputFetched(now_s, task, -1, self._claim.invocation, fetched, "store", now_s - began_s))
         inputs, input_bytes = yield from self._fetch_inputs(task)
         try:
             function = container.loaded(dag.function_digest(task))

@@ -36,7 +36,7 @@ def test_assigned_tree_of_4096_leaves_is_below_8_bytes_a_task() -> None:
 
 
 def test_image_workflow_of_16_tiles_is_below_3_kb() -> None:
-    """Structure and code of a real image workflow, written in a notebook, fit into 3 kB and find the picture's edges."""
+    """Structure and code of a real image workflow, written in a cell, fit into 3 kB and find the picture's edges."""
     cell: dict[str, Any] = {"__name__": "__main__"}
     source = Path(image_workflow.__code__.co_filename).read_text()
     # Under a notebook's file name: where this clone lies must not count.
