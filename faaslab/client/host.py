@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,7 +225,9 @@ def _serve_and_tell(host: HostConfig, folder: Path) -> int:
 
     try:
         serve(host, answer)
-    except (FaaSLabError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, (FaaSLabError, OSError)):
+            traceback.print_exc()  # a defect of ours: nobody can act on its message alone
         if greeted:
             # The client reads it, then removes the folder.
             (folder / ERROR_FILE).write_text(f"{type(error).__name__}: {error}")

@@ -91,11 +91,12 @@ class Host:
         """Whether it still runs."""
         return self._process.poll() is None
 
-    def death(self) -> str:
-        """Return why it died, as far as it could say."""
+    def death(self) -> tuple[str, str]:
+        """Return the type of the error that ended it and why, as far as it could say."""
         with contextlib.suppress(OSError):
-            return (self.folder / ERROR_FILE).read_text()
-        return f"it ended with status {self._process.poll()}"
+            kind, _, why = (self.folder / ERROR_FILE).read_text().partition(": ")
+            return kind, why
+        return "", f"it ended with status {self._process.poll()}"
 
     def restart(self) -> None:
         """Start it again after it died, for the same lab (only useful where the store is not its own)."""

@@ -16,7 +16,7 @@ from faaslab.client.hosting import Host, new_id
 from faaslab.client.run import Run
 from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
-from faaslab.errors import LauncherError, RunError, RunTimeout, StorageError
+from faaslab.errors import FaaSLabError, LauncherError, RunError, RunTimeout, StateLost, StorageError
 from faaslab.graph import DAG
 from faaslab.plan import Plan, check_plan
 from faaslab.planners import Planner, plan_dag
@@ -152,7 +152,7 @@ class Lab:
             storage,
             Codec(run_key(self._secret, run_id)),
             self._manifest(run_id, dag, plan),
-            alive=self._death,
+            death=self._death,
             runs_dir=Path(self.config.runs_dir) if self.config.runs_dir else None,
         )
         if progress:
@@ -238,21 +238,23 @@ class Lab:
             self._storage.close()
             self._storage = None
 
-    def _death(self) -> str | None:
-        """Return why the lab host is dead, None while it lives; brings it back where the store outlived it."""
+    def _death(self) -> FaaSLabError | None:
+        """Return what ended the lab, None while its host lives; brings the host back where the store outlived it."""
         with self._lock:
             host = self._host
             if host is None:
-                return "its lab was closed" if self._closed else None
+                return StateLost("the run's lab was closed") if self._closed else None
             if host.alive:
                 return None
-            why = f"the lab host died: {host.death()}"
-            if host.embedded or "LauncherError" in why or self._closed:
-                return why
+            kind, why = host.death()
+            if kind == LauncherError.__name__:
+                return LauncherError(why)
+            if host.embedded or self._closed:
+                return StateLost(f"the lab host died, and the store with it: {why}")
             try:
                 host.restart()
-            except Exception as error:
-                return f"{why}; it could not be started again: {error}"
+            except FaaSLabError as error:
+                return StateLost(f"the lab host died ({why}) and could not be started again: {error}")
             return None
 
     def _manifest(self, run_id: str, dag: DAG, plan: Plan) -> about.Manifest:

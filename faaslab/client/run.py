@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from faaslab.client.outcome import error_of, read_outputs
-from faaslab.errors import FaaSLabError, RunError, RunTimeout, StateLost, StorageError
+from faaslab.errors import FaaSLabError, PayloadError, RunError, RunTimeout, StateLost, StorageError
 from faaslab.graph import DAG
 from faaslab.plan import Plan
 from faaslab.protocol.messages import RunStatus
@@ -51,7 +51,7 @@ class Run:
         codec: Codec,
         manifest: Manifest,
         *,
-        alive: Callable[[], str | None],
+        death: Callable[[], FaaSLabError | None],
         runs_dir: Path | None,
     ) -> None:
         self.id = run_id
@@ -61,7 +61,7 @@ class Run:
         self._storage = storage
         self._codec = codec
         self._manifest = manifest
-        self._alive = alive
+        self._death = death
         self._events: list[AnyEvent] = []
         self._future: Future[Any] = Future()
         self._saved = threading.Event()
@@ -218,11 +218,13 @@ class Run:
                         raise StateLost(f"the store has forgotten run {self.id}; was it restarted or flushed?")
                     if status.status != "running":
                         return self._finish(cursor, status)
+            except PayloadError:
+                raise
             except StorageError as error:
-                raise StateLost(f"run {self.id} is lost with its store: {self._alive() or error}") from error
-            dead = self._alive()
-            if dead is not None:
-                raise StateLost(f"run {self.id} is lost: {dead}")
+                raise self._death() or StateLost(f"run {self.id} is lost with its store: {error}") from error
+            death = self._death()
+            if death is not None:
+                raise death
 
     def _take(self, batches: Sequence[bytes]) -> bool:
         """Record events; whether the run's end is among them."""

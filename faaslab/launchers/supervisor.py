@@ -14,11 +14,13 @@ import time
 
 _BOOTED_S = time.time()
 
-import fcntl  # noqa: E402  the import phase of a cold start is measured from here
+import contextlib  # noqa: E402  the import phase of a cold start is measured from here
+import fcntl  # noqa: E402
 import os  # noqa: E402
 import select  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
+import traceback  # noqa: E402
 from dataclasses import dataclass, replace  # noqa: E402
 
 import msgspec  # noqa: E402
@@ -122,13 +124,13 @@ class Supervisor:
             os.ftruncate(self._log, 0)
 
     def _kill(self, reason: str) -> int:
-        os.kill(self._child, signal.SIGKILL)
+        kill_group(self._child)
         os.waitpid(self._child, 0)
         self._storage.remove(self._container, reason)
         return 0
 
     def _timed_out(self, work: Work) -> int:
-        os.kill(self._child, signal.SIGKILL)
+        kill_group(self._child)
         os.waitpid(self._child, 0)
         ran_s = time.monotonic() - work.began_s
         self._report(
@@ -140,14 +142,18 @@ class Supervisor:
     def _ended(self) -> int:
         """Tell the store how the child ended."""
         _, status = os.waitpid(self._child, 0)
+        kill_group(self._child)
         code = os.waitstatus_to_exitcode(status)
         work = self._board.read()
         if work is not None and code != -signal.SIGKILL:
-            how = f"exited with status {code}" if code >= 0 else f"died of {signal.Signals(-code).name}"
+            how = f"exited with status {code}" if code >= 0 else f"died of signal {-code} ({signal.strsignal(-code)})"
             self._report(work, "exit", f"the process that ran it {how}")
         if work is not None or code != 0:
             # Killed from outside (or between tasks): not the task's fault, the invocation is dispatched again.
             self._storage.remove(self._container, "killed")
+        if work is None and code > 0:
+            # Not user code but the engine failed: whoever started the lab should see why.
+            sys.stderr.write(read_log(self._log, 0, self._launch.log_bytes)[0])
         # The launcher takes other statuses for a container that could not be started.
         return 0 if code == 0 or self._board.used else 1
 
@@ -172,6 +178,12 @@ class Supervisor:
             self._storage.fail(failure)
         except Fenced:
             return  # somebody else owns it meanwhile
+
+
+def kill_group(child: int) -> None:
+    """Kill a child and whatever user code started in it and did not detach."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
 
 
 def run_child(launch: Launch, board: Board, log: int, supervisor: int) -> int:
@@ -211,17 +223,20 @@ def main() -> int:
     if child == 0:
         status = 1
         try:
+            os.setpgid(0, 0)
             status = run_child(launch, board, log, supervisor)
-        except StorageError as error:
-            os.write(log, f"{error}\n".encode())
+        except BaseException:
+            os.write(log, traceback.format_exc().encode(errors="replace"))
         finally:
             os._exit(status)
+    with contextlib.suppress(OSError):  # whoever of the two comes first
+        os.setpgid(child, child)
     storage = RedisStorage(launch.store_url, launch.lab, timeout_s=launch.storage_timeout_s)
     try:
         return Supervisor(launch, storage, child, board, log).watch()
     except StorageError:
         # Without a store there is nobody to work for and nobody to tell.
-        os.kill(child, signal.SIGKILL)
+        kill_group(child)
         return 1
 
 

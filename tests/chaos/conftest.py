@@ -1,12 +1,20 @@
 """Scenes and servers for the tests that kill."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.server import Server
 from tests.client.scene import Scene
 from tests.client.scene import scene as set_scene
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.chaos)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ class TestProcessLauncher(LauncherConformance):
         )
         monkeypatch.setenv("PYTHONPATH", str(scene.folder))
         with process_lab(scene) as lab:
-            with pytest.raises(fl.StateLost, match=r"containers in a row ended before they were ready.*doctor"):
+            with pytest.raises(fl.LauncherError, match=r"containers in a row ended before they were ready.*doctor"):
                 lab.compute(one(), timeout_s=30)
             monkeypatch.delenv("PYTHONPATH")
             assert lab.compute(one(), timeout_s=30) == 1
