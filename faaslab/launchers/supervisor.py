@@ -146,7 +146,7 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         work = self._board.read()
         if work is not None and code != -signal.SIGKILL:
-            how = f"exited with status {code}" if code >= 0 else f"died of signal {-code} ({signal.strsignal(-code)})"
+            how = f"exited with status {code}" if code >= 0 else f"died of {signal_name(-code)}"
             self._report(work, "exit", f"the process that ran it {how}")
         if work is not None or code != 0:
             # Killed from outside (or between tasks): not the task's fault, the invocation is dispatched again.
@@ -178,6 +178,12 @@ class Supervisor:
             self._storage.fail(failure)
         except Fenced:
             return  # somebody else owns it meanwhile
+
+
+def signal_name(number: int) -> str:
+    """Return how people call a signal."""
+    known = [known.name for known in signal.Signals if known == number]
+    return known[0] if known else f"signal {number}"
 
 
 def kill_group(child: int) -> None:

@@ -55,7 +55,7 @@ def test_an_empty_request_starts_nothing(scene: Scene) -> None:
         assert lab.compute([]) == []
         assert lab.compute(7) == 7
         assert lab.host_pid is None
-        assert scene.processes() == []
+        assert scene.hosts() == []
 
 
 def test_two_planners_one_dag(lab: Lab) -> None:

@@ -172,7 +172,7 @@ def _interrupt() -> None:
     [
         (_exit, "SystemExit: 3"),
         (_hard_exit, "exited with status 4"),
-        (_segfault, "died of signal 11"),
+        (_segfault, "died of SIGSEGV"),
         (_interrupt, "KeyboardInterrupt"),
     ],
     ids=["exit", "os-exit", "segfault", "interrupt"],
