@@ -290,6 +290,15 @@ class WorkerMachine:
             self._todo.extend(unfinished(dag, invocation.invocation, sinks, stored) if again else order)
         self._wanted = set(self._todo)
 
+    def _remaining(self, *first: int) -> tuple[int, ...]:
+        """Return the tasks that another attempt has to start from.
+
+        What is run again silently is left out: that attempt finds out itself what it needs, and announces none of it.
+        """
+        if self._planned is not None:
+            return ()
+        return tuple(task for task in (*first, *self._todo) if task not in self._silent)
+
     def _visible(self, task: int) -> bool:
         """Whether an output has to be stored whoever needs it."""
         dag = self._dag
@@ -472,7 +481,7 @@ class WorkerMachine:
                         for w in way.waiting
                     ),
                     take=way.take,
-                    remaining=tuple(self._todo) if self._planned is None else (),
+                    remaining=self._remaining(),
                     ends=not self._todo,
                     events=self._batch(),
                     number=self._container.number(),
@@ -532,7 +541,7 @@ class WorkerMachine:
             # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
             for kept, payload in self._kept.made_here().items():
                 outputs[kept] = yield from self._output(kept, payload)
-        remaining = (task, *self._todo) if self._planned is None else ()
+        remaining = self._remaining(task)
         failure = Failure(
             claim,
             task,
@@ -594,10 +603,13 @@ class WorkerMachine:
         """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced."""
         if len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
-        remaining = tuple(self._todo) if self._planned is None else ()
         yield Call(
             "complete",
-            (Completion(self._claim, remaining=remaining, events=self._batch(), number=self._container.number()),),
+            (
+                Completion(
+                    self._claim, remaining=self._remaining(), events=self._batch(), number=self._container.number()
+                ),
+            ),
         )
         return None
 
