@@ -340,13 +340,16 @@ def test_cancel(lab: Lab, warm_scene: Scene) -> None:
 
     @fl.task
     def mark_and_spin(path: str) -> None:
-        open(path, "w").close()
+        import os
+        from pathlib import Path
+
+        Path(path).write_text(str(os.getpid()))
         while True:
             pass
 
     run = lab.submit(mark_and_spin(str(started)))
-    until(started.exists, 20, "the task runs")
-    busy = max(warm_scene.workers(), key=lambda process: process.cpu_times().user)
+    until(lambda: started.exists() and started.read_text(), 20, "the task runs")
+    busy = psutil.Process(int(started.read_text()))
     assert run.cancel()
     with pytest.raises(fl.RunCancelled):
         run.result(5)
