@@ -1,6 +1,6 @@
 """Schedules that once broke something, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -21,7 +21,7 @@ class Found:
     faults: tuple[Fault, ...]
     plan: str = "wukong"
     limit: int = 1
-    model: VirtualModel = VirtualModel()
+    model: VirtualModel = field(default_factory=VirtualModel)
 
 
 FOUND = {

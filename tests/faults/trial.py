@@ -58,13 +58,13 @@ def draw(case: Case, planner: str, seed: int) -> Setting:
             deadline_s=900.0,
         ),
         Config(
-            max_lapses=rng.choice((1, 3)),
+            max_lapses=rng.choice((1, 3, 30)),
             inline_output_bytes=1000,
             blob_chunk_bytes=800,
             inline_dag_bytes=rng.choice((0, 256 * 1024)),
             inline_input_bytes=rng.choice((0, 100, 256 * 1024)),
         ),
-        FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0)), tasks=len(case.dag)),
+        FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0, 20.0)), tasks=len(case.dag)),
     )
 
 
