@@ -49,7 +49,6 @@ class LabHost:
         self._failed_starts = 0
         self._offset_s = storage.now_s() - time.time()
         self._owner_alive = True
-        self._alone_since_s = 0.0
         self._stopping = False
 
     def stop(self, *_: object) -> None:
@@ -78,15 +77,11 @@ class LabHost:
                 swept_s = now_s
                 self._storage.sweep(self._host.config.grace_s)
                 if self._owner_alive and _closed(sys.stdin.fileno()):
-                    # Its lease is cut to the grace time that runs are kept for.
+                    # What is left of its lease is the grace time, in which its runs go on.
                     self._owner_alive = False
-                    self._storage.remove_client(self._host.client)
-                    self._alone_since_s = now_s
+                    self._storage.renew_client(self._host.client, 0.0)
                 if not self._owner_alive and not self._storage.clients():
-                    if now_s >= self._alone_since_s + self._host.config.grace_s + 2 * SWEEP_S:
-                        return
-                elif not self._owner_alive:
-                    self._alone_since_s = now_s
+                    return
             if now_s >= renewed_s + lease_s / 4:
                 renewed_s = now_s
                 self._storage.renew_lab(LAB_LEASE_S)

@@ -96,6 +96,7 @@ class Lab:
             self.config = replace(self.config, redis_url=url)
         self.id = new_id()
         self._client = f"client-{self.id}"
+        self._process = os.getpid()
         self._secret = secrets.token_bytes(32)
         self._lock = threading.RLock()
         self._host: Host | None = None
@@ -285,6 +286,8 @@ class Lab:
 
     def close(self) -> None:
         """Cancel what still runs and end containers, server and lab host; traces are saved before."""
+        if os.getpid() != self._process:
+            return  # a fork's copy: the lab belongs to the process that made it
         with self._lock:
             if self._closed:
                 return

@@ -57,8 +57,7 @@ def error_of(run: str, status: RunStatus, ids: Sequence[str], codec: Codec, stat
             "killed or its machine is overloaded. A task that needs more memory than there is dies like this as well."
         )
     if what == "state lost":
-        upstream, task = (ids[int(index)] for index in details)
-        return StateLost(f"run {run}: the store lost the output of task {upstream!r}, which task {task!r} needs")
+        return StateLost(f"run {run}: the store lost the output of task {ids[int(details[0])]!r}, which others need")
     if what == "stalled":
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         return RunStalled(

@@ -4,8 +4,10 @@ import asyncio
 
 # Loaded now: pandas, which saving a trace needs, imports it, and it can't be while the interpreter shuts down.
 import concurrent.futures.thread  # noqa: F401
+import contextlib
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -192,15 +194,23 @@ class Run:
             try:
                 result = self._follow()
             except FaaSLabError as error:
+                self._abandon()
                 self._settle(error)
-            except Exception as error:  # a defect of ours must end the wait of the user as well
-                failure = RunError(f"run {self.id} can't be followed: {type(error).__name__}: {error}")
+            except BaseException as error:  # a result whose loading fails, or exits, must end the wait as well
+                self._abandon()
+                failure = RunError(f"the result of run {self.id} can't be read: {type(error).__name__}: {error}")
                 failure.__cause__ = error
                 self._settle(failure)
             else:
                 self._settle(None, result)
         finally:
             self._save()
+
+    def _abandon(self) -> None:
+        """Leave nothing of a run behind that is not followed any more."""
+        with contextlib.suppress(StorageError):  # there may be no store any more
+            self._storage.cancel_run(self.id, "cancelled", "its client gave up")
+            self._storage.delete_run(self.id)
 
     def _follow(self) -> Any:
         """Read events until the run has ended; returns its result."""
@@ -233,14 +243,25 @@ class Run:
             for event in decode_events(batch):
                 self._events.append(event)
                 ended = ended or isinstance(event, RunEnded)
-                for listener in self._listeners:
-                    listener(event)
+                for listener in list(self._listeners):
+                    self._tell(listener, event)
         return ended
+
+    def _tell(self, listener: Callable[[AnyEvent], object], event: AnyEvent) -> None:
+        """Call a listener; one that fails is called no more and must not take the run along."""
+        try:
+            listener(event)
+        except Exception as error:
+            self._listeners.remove(listener)
+            warnings.warn(f"a listener of run {self.id} failed and is dropped: {error!r}", RuntimeWarning, stacklevel=1)
 
     def _finish(self, cursor: str, status: RunStatus) -> Any:
         """Return the result of a run that has ended and remove it from the store."""
         try:
-            self._take(self._storage.read_events(self.id, cursor, 0.0)[1])
+            batches = [b""]
+            while batches:  # a store hands out many events in several pieces
+                cursor, batches = self._storage.read_events(self.id, cursor, 0.0)
+                self._take(batches)
             if status.status != "finished":
                 done = self.done_tasks
                 states = {"done": done, "not done": len(self.dag) - done}
@@ -250,7 +271,7 @@ class Run:
             self._storage.delete_run(self.id)
 
     def _settle(self, error: FaaSLabError | None, result: Any = None) -> None:
-        if not any(isinstance(event, RunEnded) for event in self._events):
+        if error is not None and not any(isinstance(event, RunEnded) for event in self._events):
             self._events.append(RunEnded(time.time(), "failed", str(error)))
         if error is None:
             self._future.set_result(result)

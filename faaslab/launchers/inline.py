@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faaslab.config import Config
-from faaslab.errors import ConfigError, Fenced
+from faaslab.errors import ConfigError, Fenced, PayloadError
 from faaslab.launchers.direct import execute_here
 from faaslab.launchers.pool import pool_changes
 from faaslab.protocol.clock import Clock, WallClock
@@ -189,8 +189,8 @@ class _Round:
                 if isinstance(action, Call):
                     try:
                         answer = getattr(self._storage, action.method)(*action.args)
-                    except Fenced as fenced:
-                        turn.action = turn.life.throw(fenced)
+                    except (Fenced, PayloadError) as refused:
+                        turn.action = turn.life.throw(refused)
                         moved = True
                         continue
                 elif isinstance(action, Execute):

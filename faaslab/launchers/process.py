@@ -133,7 +133,11 @@ class _Processes(Gateway):
     def close(self) -> None:
         """See ``Gateway``."""
         for process in self._running.values():
-            process.kill()
+            process.terminate()
         for process in self._running.values():
-            process.wait(_STOP_S)
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self._running.clear()

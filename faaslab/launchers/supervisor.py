@@ -209,7 +209,7 @@ def main() -> int:
     """Read the launch, fork the child, watch it."""
     launch = msgspec.json.decode(sys.stdin.buffer.read(), type=Launch)
     if launch.parent:
-        die_with_parent(launch.parent)
+        die_with_parent(launch.parent, signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     now_s = time.time()
     settings = launch.settings
@@ -237,6 +237,12 @@ def main() -> int:
             os._exit(status)
     with contextlib.suppress(OSError):  # whoever of the two comes first
         os.setpgid(child, child)
+
+    def leave(*_: object) -> None:
+        kill_group(child)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)  # from the launcher, or from the kernel when that has died
     storage = RedisStorage(launch.store_url, launch.lab, timeout_s=launch.storage_timeout_s)
     try:
         return Supervisor(launch, storage, child, board, log).watch()

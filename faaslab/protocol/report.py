@@ -3,6 +3,11 @@
 import msgspec
 
 
+def printable(text: str) -> str:
+    """Return a text that can travel as UTF-8: names of files on Linux may hold bytes that are none."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class ErrorReport(msgspec.Struct, frozen=True):
     """A failed task, as it travels: text for people, the exception itself where it can be pickled.
 

@@ -140,7 +140,7 @@ class Storage(ABC):
         """Return the chunks of a blob.
 
         Raises:
-            StorageError: A chunk is missing.
+            PayloadError: A chunk is missing.
         """
 
     # -- lab host: watchdog and gateway ---------------------------------------------------------------------------

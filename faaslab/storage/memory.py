@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from faaslab.errors import Fenced, StorageError
+from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.messages import (
     RUN_TIME,
@@ -324,8 +324,8 @@ class MemoryStorage(Storage):
                     (self._clock.now_s() + pause_s, run.spec.run, failure.claim.invocation, invocation.attempt)
                 )
             else:
-                self._end_run(run, "failed", f"task failed|{tries}", failure.error)
                 self._end(run, failure.claim, "failed")
+                self._end_run(run, "failed", f"task failed|{tries}", failure.error)
             self._publish(run, failure.events)
             following = None if failure.leaves else self._next(failure.claim.container)
             self._changed.notify_all()
@@ -397,7 +397,7 @@ class MemoryStorage(Storage):
             state = self._runs.get(run)
             data = [] if state is None else state.blobs.get(key, [])
         if len(data) != chunks:
-            raise StorageError(f"blob {key!r} of run {run} has {len(data)} of {chunks} chunks")
+            raise PayloadError(f"blob {key!r} of run {run} has {len(data)} of {chunks} chunks")
         return data
 
     # -- lab host -------------------------------------------------------------------------------------------------
@@ -668,6 +668,11 @@ class MemoryStorage(Storage):
             self._end_run(run, "failed", "stalled")
 
     def _end_run(self, run: _Run, status: str, reason: str, error: bytes = b"") -> None:
+        """End a run, and with it whatever still works for it: that was billed until now."""
+        for name, state in sorted(self._containers.items()):
+            if state.assigned is not None and state.assigned[0] == run.spec.run and self._wanted(name, state.assigned):
+                _, invocation, attempt = state.assigned
+                run.fresh.append(WorkerExited(self._clock.now_s(), invocation, attempt, name, status))
         run.status, run.reason, run.error = status, reason, error
         run.fresh.append(RunEnded(self._clock.now_s(), status, reason))
         self._unqueue(run.spec.run)

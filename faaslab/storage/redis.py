@@ -10,7 +10,7 @@ from typing import Any
 
 import hiredis
 
-from faaslab.errors import Fenced, StorageError, StoreUnavailable
+from faaslab.errors import Fenced, PayloadError, StorageError, StoreUnavailable
 from faaslab.protocol.messages import (
     Claim,
     Completion,
@@ -389,7 +389,8 @@ class RedisStorage(Storage):
         text, digest = _script(script)
         for run_script in (("EVALSHA", digest), ("EVAL", text)):
             answers = self._send((("MULTI",), command, (*run_script, 1, self._prefix, *args), ("EXEC",)))
-            errors = [x for x in (*answers, *(answers[-1] or ())) if type(x) is hiredis.ReplyError]
+            last = answers[-1]  # what the commands answered; an error if one of them was refused beforehand
+            errors = [x for x in (*answers, *(last if isinstance(last, list) else ())) if type(x) is hiredis.ReplyError]
             if not errors:
                 return
             if not str(errors[0]).startswith("NOSCRIPT"):
@@ -402,7 +403,7 @@ class RedisStorage(Storage):
             name = self._key(run, f"blob:{key}:{index}")
             chunk = self._command("GET", name)
             if chunk is None:
-                raise StorageError(f"blob {key!r} of run {run} has {index} of {chunks} chunks")
+                raise PayloadError(f"blob {key!r} of run {run} has {index} of {chunks} chunks")
             data.append(chunk)
         return data
 

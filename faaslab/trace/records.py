@@ -200,6 +200,8 @@ class _Reader:
         self._starts: dict[str, list[float]] = {}
         for event in events:
             self._frame(event)
+        for key, exit_event in self._exits.items():
+            self._unreported(key, exit_event)
         for event in events:
             self._content(event)
         for worker in self.workers:
@@ -231,6 +233,16 @@ class _Reader:
                 self._exits.setdefault((event.invocation, event.attempt), event)
             case _:
                 pass
+
+    def _unreported(self, key: tuple[str, int], event: WorkerExited) -> None:
+        """Account for an attempt that was killed before it could report: it was billed from its request at the most."""
+        invocation = self.invocations.get(key)
+        if invocation is not None:
+            self._start(
+                WorkerStarted(
+                    invocation.requested_s, event.invocation, event.attempt, event.container, invocation.size_mib, False
+                )
+            )
 
     def _start(self, event: WorkerStarted) -> None:
         attempts = self._attempts.setdefault(event.invocation, [])

@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 from faaslab.graph.functions import call
+from faaslab.protocol.report import printable
 from faaslab.worker.actions import Execute, Outcome
 from faaslab.worker.board import Board
 
@@ -58,7 +59,7 @@ def remote_traceback(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(("faaslab.", "asyncio.")):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+    return printable("".join(traceback.format_exception(type(error), error, trace)))
 
 
 def flush_output() -> None:

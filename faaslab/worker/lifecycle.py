@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from faaslab.errors import Fenced, StorageError
+from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.storage import Storage
 from faaslab.worker.actions import Call, ContainerSettings, Execute, Listen, Outcome, Sleep
@@ -55,8 +55,8 @@ class Worker:
                 if isinstance(action, Call):
                     try:
                         answer = getattr(storage, action.method)(*action.args)
-                    except Fenced as fenced:
-                        error = fenced
+                    except (Fenced, PayloadError) as refused:
+                        error = refused
                 elif isinstance(action, Execute):
                     answer = execute(action)
                 elif isinstance(action, Listen):

@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from faaslab.errors import Fenced
+from faaslab.errors import Fenced, PayloadError
 from faaslab.policy.recovery import lost_work, unfinished
 from faaslab.policy.successors import Arrivals, Onward, onward
 from faaslab.protocol.clock import Clock
@@ -38,7 +38,7 @@ from faaslab.protocol.messages import (
     size_of_pool,
 )
 from faaslab.protocol.payload import Codec, Payload, Reference, join, read_reference, run_key
-from faaslab.protocol.report import ErrorReport
+from faaslab.protocol.report import ErrorReport, printable
 from faaslab.protocol.wire import WorkerDag, load_part
 from faaslab.trace.events import (
     AnyEvent,
@@ -206,7 +206,7 @@ class Container:
 
     def tidy(self) -> None:
         """Forget code and constants before they fill the container; what is needed again is fetched again."""
-        if len(self._loaded) > PARTS_KEPT or self._constant_bytes > CONSTANT_BYTES_KEPT:
+        if len(self._loaded) + len(self._sealed) > PARTS_KEPT or self._constant_bytes > CONSTANT_BYTES_KEPT:
             self._constant_bytes = 0
             self._loaded.clear()
             self._sealed.clear()
@@ -219,6 +219,7 @@ class WorkerMachine:
         self._container = container
         self._invocation = invocation
         self._claim: Claim = invocation.claim(container.settings.container)
+        self._key = (invocation.run, invocation.invocation)
         self._codec = Codec(run_key(container.settings.secret, invocation.run))
         self._kept = Kept(self._codec)
         self._inputs: dict[int, bytes] = dict(invocation.inputs)
@@ -374,8 +375,9 @@ class WorkerMachine:
             # No output of a task, but it travelled: code that did not ride along, large constants.
             now_s = container.now_s()
             self._event(InputFetched(now_s, task, -1, self._claim.invocation, fetched, "store", now_s - began_s))
-        inputs, input_bytes = yield from self._fetch_inputs(task)
+        taken = yield from self._fetch_inputs(task)
         try:
+            inputs, input_bytes = self._take_inputs(task, *taken)
             function = container.loaded(dag.function_digest(task))
             args, kwargs = dag.call(task, {digest: container.constant(digest) for digest in digests[1:]}, inputs)
         except Exception as error:
@@ -395,9 +397,9 @@ class WorkerMachine:
             raise Fenced(f"run {self._claim.run} has no parts any more")
         return self._container.remember(parts)
 
-    def _fetch_inputs(self, task: int) -> Generator[Action, Any, tuple[dict[int, Any], int]]:
-        """Return private values of all inputs of a task, and their size."""
-        container, invocation, kept = self._container, self._claim.invocation, self._kept
+    def _fetch_inputs(self, task: int) -> Generator[Action, Any, tuple[frozenset[int], frozenset[int], float]]:
+        """Have all inputs of a task at hand; returns which rode along, which were fetched, and when that began."""
+        container, kept = self._container, self._kept
         upstreams = self._dag.upstreams(task)
         inline = [u for u in upstreams if u in self._inputs]
         remote = [u for u in upstreams if u not in kept and u not in self._inputs]
@@ -411,9 +413,21 @@ class WorkerMachine:
         if missing:
             found = yield Call("fetch", (self._claim.run, missing))
             if len(found) < len(missing):
-                yield from self._output_lost(task, next(u for u in missing if u not in found))
+                yield from self._output_lost(next(u for u in missing if u not in found))
             for upstream in missing:
                 yield from self._receive(upstream, found[upstream])
+        return frozenset(inline), frozenset(remote), began_s
+
+    def _take_inputs(
+        self, task: int, inline: frozenset[int], remote: frozenset[int], began_s: float
+    ) -> tuple[dict[int, Any], int]:
+        """Return private values of all inputs of a task, and their size.
+
+        Raises:
+            Exception: Whatever loading a value raises.
+        """
+        container, invocation, kept = self._container, self._claim.invocation, self._kept
+        upstreams = self._dag.upstreams(task)
         inputs: dict[int, Any] = {}
         total = 0
         may_run_again = self._dag.options(task).retries > 0
@@ -432,14 +446,24 @@ class WorkerMachine:
         """Put an output at hand for all own tasks that need it; whether it had to be fetched by its reference."""
         reference = read_reference(output)
         if reference is not None:
-            output = join((yield Call("get_blob", (self._claim.run, reference.key, reference.chunks))))
-        consumers = [successor for successor in self._dag.successors(upstream) if successor in self._wanted]
-        self._kept.receive(upstream, output, consumers)
+            try:
+                output = join((yield Call("get_blob", (self._claim.run, reference.key, reference.chunks))))
+            except PayloadError:
+                yield from self._output_lost(upstream)
+        self._kept.receive(upstream, output, self._consumers(upstream))
         return reference is not None
 
-    def _output_lost(self, task: int, upstream: int) -> Steps:
+    def _consumers(self, task: int) -> list[int]:
+        """Return the own tasks, still to run, that need an output."""
+        successors = self._dag.successors(task)
+        if len(successors) <= len(self._wanted):
+            return [successor for successor in successors if successor in self._wanted]
+        # Each of the many consumers of one output runs here alone and asks this.
+        return [wanted for wanted in self._wanted if task in self._dag.upstreams(wanted)]
+
+    def _output_lost(self, upstream: int) -> Steps:
         """End the run: an output that had arrived is not there, so the store has lost data."""
-        reason = f"state lost|{upstream}|{task}"
+        reason = f"state lost|{upstream}"
         yield Call("cancel_run", (self._claim.run, "failed", reason))
         raise Fenced(reason)
 
@@ -506,7 +530,7 @@ class WorkerMachine:
         return Reference(key, len(chunks), payload.nbytes).encode()
 
     def _keep(self, task: int, value: Any, payload: Payload, *, stored: bool = False) -> None:
-        consumers = [successor for successor in self._dag.successors(task) if successor in self._wanted]
+        consumers = self._consumers(task)
         self._kept.keep(task, value, payload, consumers)
         if consumers and not stored:
             self._event(OutputKept(self._container.now_s(), task, self._claim.invocation, payload.nbytes))
@@ -577,7 +601,7 @@ class WorkerMachine:
                 self._event(WorkerWaited(container.now_s(), self._claim.invocation, task, waited_s))
                 return None
             message = yield from container.listen(container.settings.wait_slice_s)
-            if isinstance(message, YieldRequest) and message.invocation == self._claim.invocation:
+            if isinstance(message, YieldRequest) and (message.run, message.invocation) == self._key:
                 return (yield from self._suspend(task, container.now_s() - began_s))
 
     def _suspend(self, gate: int, waited_s: float) -> Generator[Action, Any, Reply]:
@@ -620,4 +644,4 @@ def _words(error: BaseException) -> str:
         text = str(error)
     except Exception:  # user code, too
         text = "<its message can't be printed>"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -19,8 +19,8 @@ if again then
   local pause = math.min(tonumber(ARGV[11]), tonumber(ARGV[10]) * 2 ^ (tries - 1))
   call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
 else
-  end_run(run, 'failed', 'task failed|' .. tries, ARGV[6])
   end_attempt(run, inv, attempt, c, 'failed', claimed.waits_for)
+  end_run(run, 'failed', 'task failed|' .. tries, ARGV[6])
 end
 publish(run, ARGV[12])
 local reply = {'ok', again and 1 or 0, tries}

@@ -185,8 +185,13 @@ local function unqueue(run)
   local mark = run .. '|'
   for _, pool in ipairs(call('SMEMBERS', L .. 'pools')) do
     local key = L .. 'pending:' .. pool
-    for _, entry in ipairs(call('LRANGE', key, 0, -1)) do
-      if string.sub(entry, 1, #mark) == mark then call('LREM', key, 1, entry) end
+    local entries, others = call('LRANGE', key, 0, -1), {}
+    for _, entry in ipairs(entries) do
+      if string.sub(entry, 1, #mark) ~= mark then others[#others + 1] = entry end
+    end
+    if #others < #entries then
+      call('DEL', key)
+      for i = 1, #others, 1000 do call('RPUSH', key, unpack(others, i, math.min(i + 999, #others))) end
     end
   end
   for _, entry in ipairs(call('ZRANGE', L .. 'due', 0, -1)) do
@@ -194,7 +199,17 @@ local function unqueue(run)
   end
 end
 
+-- End a run, and with it whatever still works for it: that was billed until now.
 local function end_run(run, state, reason, report)
+  local names = call('HKEYS', L .. 'assigned')
+  table.sort(names)
+  for _, c in ipairs(names) do
+    local is, of, inv, attempt = wanted(c, call('HGET', L .. 'assigned', c))
+    if is and of == run then
+      event({type = 'WorkerExited', at_s = NOW, invocation = inv, attempt = tonumber(attempt), container = c,
+        reason = state})
+    end
+  end
   call('HSET', R(run, 'meta'), 'status', state, 'reason', reason)
   if report and report ~= '' then call('SET', R(run, 'error'), report) end
   event({type = 'RunEnded', at_s = NOW, status = state, reason = reason})
