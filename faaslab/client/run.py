@@ -208,6 +208,8 @@ class Run:
 
     def _abandon(self) -> None:
         """Leave nothing of a run behind that is not followed any more."""
+        if self._death() is not None:
+            return  # its store has gone with the lab host
         with contextlib.suppress(StorageError):  # there may be no store any more
             self._storage.cancel_run(self.id, "cancelled", "its client gave up")
             self._storage.delete_run(self.id)
