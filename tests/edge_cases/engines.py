@@ -9,6 +9,7 @@ from typing import Any
 from faaslab.client import Lab, Run
 from faaslab.config import Config
 from faaslab.launchers.inline import InlineLauncher
+from faaslab.launchers.process import ProcessLauncher
 from faaslab.launchers.virtual import VirtualLauncher
 from faaslab.planners import Planner
 from faaslab.trace.events import TaskExecuted
@@ -25,9 +26,14 @@ def _virtual() -> Lab:
     return Lab(VirtualLauncher(limit=8), config=Config(runs_dir=""))
 
 
+def _process() -> Lab:
+    return Lab(ProcessLauncher(limit=2), config=Config(runs_dir=""))
+
+
 ENGINES: dict[str, Callable[[], Lab]] = {
     "inline": _inline,
     "virtual": _virtual,
+    "process": _process,
 }
 """Each makes a lab, which is closed after the tests of a module."""
 
