@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from faaslab.trace.trace import Trace
 
 _THREADS = ("worker", "exec", "fetch", "store", "wait")
+_MEASURED = ("cpu_s", "throttled_s", "queued_s", "steal_s", "contended", "peak_rss_bytes")
+"""What is told of an execution beside its time."""
 _LANES = 1000
 """Threads that each kind of slice has room for."""
 
@@ -40,6 +42,7 @@ def chrome_events(trace: "Trace") -> list[dict[str, Any]]:
     for record in records.containers:
         name = f"{record.container} ({record.size_mib} MiB)"
         made.append(_name("process_name", processes[record.container], 0, name))
+    attempts = records.attempts()
     slices: list[tuple[int, str, float, float, str, dict[str, Any]]] = []
     for worker in records.workers:
         process = processes[worker.container]
@@ -49,7 +52,9 @@ def chrome_events(trace: "Trace") -> list[dict[str, Any]]:
         for phase, start_s, end_s, task in worker.intervals:
             thread = "worker" if phase == "startup" else phase
             label = trace.task_id(task) if phase == "exec" else f"{phase} {trace.task_id(task)}".rstrip()
-            slices.append((process, thread, start_s, end_s, label, {}))
+            attempt = attempts.get((worker.invocation, worker.attempt, task)) if phase == "exec" else None
+            measured = {name: getattr(attempt, name) for name in _MEASURED} if attempt else {}
+            slices.append((process, thread, start_s, end_s, label, measured))
     # Longer slices first among equals, so that the outer one of two nested slices opens first.
     slices.sort(key=lambda one: (one[0], one[1], one[2], -one[3]))
     lanes: dict[tuple[int, str], list[float]] = {}

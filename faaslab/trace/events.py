@@ -100,6 +100,12 @@ class TaskExecuted(Event, frozen=True):
     cpu_s: float
     input_bytes: int = 0
     peak_rss_bytes: int = 0
+    throttled_s: float = 0.0
+    """Held back by the CPU quota of the worker's size: wanted."""
+    queued_s: float = 0.0
+    """Waited for a CPU that others had."""
+    steal_s: float = 0.0
+    """Lost to other guests of the hypervisor."""
 
 
 class OutputStored(Event, frozen=True):

@@ -6,16 +6,22 @@ from faaslab.trace.breakdown import SHARES, breakdown_ns, seconds
 from faaslab.trace.records import Records
 
 
-def run_metrics(records: Records, prices: Mapping[str, float | bool]) -> dict[str, float]:
+def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: float = 1.0) -> dict[str, float]:
     """Return the metrics of a run; the same keys for real, virtual and simulated ones.
 
     Cost is that of all workers, repeated work included, from launch to end. Bytes are ``stored`` by outputs written
     to storage, ``fetched`` by inputs read from it, ``inline`` by inputs that rode along with an invocation, ``local``
     by inputs that were in memory already, and ``dag`` by the DAG and its code on their way to containers.
 
+    Of the tasks that counted, ``throttled_s`` were lost to CPU quotas, which is what sizes are for, and
+    ``contention_s`` to others who had the CPUs: with any of the tasks contended (``records.TaskRecord``), times of the
+    run are not those of the platform it stands for. ``overhead_s`` is all but execution and waiting;
+    ``overhead_real_s`` is the same in the seconds that passed here, which differ if time was dilated.
+
     Args:
         records: The run.
         prices: Fields of ``Prices`` that differ from its defaults.
+        dilation: How many real seconds one second of the run took.
     """
     from faaslab.model.prices import Prices
 
@@ -34,6 +40,8 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool]) -> dict[st
         moved[source] = moved.get(source, 0) + transfer.bytes
     cold_starts = sum(worker.cold for worker in records.workers)
     wall_ns = sum(shares.values())
+    counted = [task for task in records.tasks if task.counted]
+    overhead_s = seconds(wall_ns - shares["exec"] - shares["wait"])
     return {
         "makespan_s": records.ended_s - records.submitted_s,
         "cost_usd": cost_usd,
@@ -48,10 +56,14 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool]) -> dict[st
         "local_bytes": moved["local"],
         "dag_bytes": sum(worker.dag_bytes for worker in records.workers),
         "dag_wire_bytes": records.dag_wire_bytes,
-        "tasks": sum(task.counted for task in records.tasks),
+        "tasks": len(counted),
         "failed_attempts": sum(task.outcome == "failed" for task in records.tasks),
         "repeated_exec_s": sum(task.exec_s for task in records.tasks if not task.counted),
         "worker_s": seconds(wall_ns),
-        "overhead_s": seconds(wall_ns - shares["exec"] - shares["wait"]),
+        "overhead_s": overhead_s,
+        "overhead_real_s": overhead_s * dilation,
+        "throttled_s": sum(task.throttled_s for task in counted),
+        "contention_s": sum(task.contention_s for task in counted),
+        "contended_tasks": sum(task.contended for task in counted),
         **{f"{share}_s": seconds(shares[share]) for share in SHARES},
     }

@@ -29,6 +29,13 @@ from faaslab.trace.events import (
 PHASES = ("exec", "fetch", "store", "wait", "startup")
 """What a worker's time is spent on, most telling first: where two overlap, the first one counts."""
 
+CONTENDED_PART = 0.05
+"""A task that took so much longer than it would have alone is contended: less is lost in how much repetitions of the
+same task differ, and would not change which of two planners looks better."""
+CONTENDED_S = 0.005
+"""Less than this is never contention: one or two time slices (3 ms on Linux), which the store or a supervisor takes
+while it serves the run itself; for tasks of a few milliseconds that would always be more than the part above."""
+
 
 @dataclass(slots=True)
 class WorkerRecord:
@@ -65,7 +72,7 @@ class WorkerRecord:
 
 @dataclass(slots=True)
 class TaskRecord:
-    """One attempt of one task."""
+    """One attempt of one task; ``throttled_s``, ``queued_s`` and ``steal_s`` are parts of ``exec_s``."""
 
     task: int
     attempt: int
@@ -78,6 +85,9 @@ class TaskRecord:
     fetch_s: float = 0.0
     exec_s: float = 0.0
     cpu_s: float = 0.0
+    throttled_s: float = 0.0
+    queued_s: float = 0.0
+    steal_s: float = 0.0
     store_s: float = 0.0
     input_bytes: int = 0
     output_bytes: int = 0
@@ -94,6 +104,17 @@ class TaskRecord:
         if self.stored or self.kept:
             return "finished"
         return "failed" if self.error else "unfinished"
+
+    @property
+    def contention_s(self) -> float:
+        """How much longer it took because others had the CPU: other work on the machine, or other machines on it."""
+        return self.queued_s + self.steal_s
+
+    @property
+    def contended(self) -> bool:
+        """Whether that is so much that its execution time says something of the others."""
+        alone_s = self.exec_s - self.contention_s
+        return self.contention_s > max(CONTENDED_S, CONTENDED_PART * alone_s)
 
 
 @dataclass(slots=True)
@@ -157,6 +178,10 @@ class Records:
     status: str
     """How the run ended; empty: it has not."""
     dag_wire_bytes: int
+
+    def attempts(self) -> dict[tuple[str, int, int], TaskRecord]:
+        """Return task attempts by invocation, its attempt, and task: what an interval of a worker belongs to."""
+        return {(task.invocation, task.invocation_attempt, task.task): task for task in self.tasks}
 
 
 def read_records(events: Iterable[AnyEvent]) -> Records:
@@ -293,6 +318,9 @@ class _Reader:
                 if task := self._task(event):
                     task.exec_s = event.duration_s
                     task.cpu_s = event.cpu_s
+                    task.throttled_s = event.throttled_s
+                    task.queued_s = event.queued_s
+                    task.steal_s = event.steal_s
                     task.input_bytes = event.input_bytes or task.input_bytes
                     task.peak_rss_bytes = event.peak_rss_bytes
             case OutputStored():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from faaslab.trace.breakdown import SHARES, breakdown_ns, seconds, wall_ns
+from faaslab.trace.dilation import dilation_of
 from faaslab.trace.events import AnyEvent
 from faaslab.trace.manifest import Manifest
 from faaslab.trace.metrics import run_metrics
@@ -27,7 +28,7 @@ class Trace:
     """The events of one run and what is needed to read them.
 
     Times in tables are seconds since the run was submitted; missing ones are NaN. A table is made anew at each use,
-    so changing it changes nothing here.
+    so changing it changes nothing here. Seconds are virtual where the launcher dilated time (``trace.dilation``).
     """
 
     events: tuple[AnyEvent, ...]
@@ -95,7 +96,7 @@ class Trace:
     @property
     def metrics(self) -> dict[str, float]:
         """The run in numbers; see ``metrics.run_metrics`` for the keys."""
-        return run_metrics(self.records, self.manifest.prices)
+        return run_metrics(self.records, self.manifest.prices, dilation_of(self.manifest.settings))
 
     @property
     def tasks(self) -> "pd.DataFrame":
@@ -112,6 +113,7 @@ class Trace:
                     "index": record.task,
                     "function": task_id.rpartition("#")[0],
                     "outcome": record.outcome,
+                    "contended": record.contended,
                     "start_s": self._since(record.start_s),
                     "end_s": self._since(record.end_s),
                 }
@@ -119,7 +121,8 @@ class Trace:
         return _frame(
             rows,
             "task index function attempt counted outcome invocation invocation_attempt container size_mib start_s "
-            "fetch_s exec_s store_s end_s cpu_s input_bytes output_bytes stored peak_rss_bytes error",
+            "fetch_s exec_s store_s end_s cpu_s throttled_s queued_s steal_s contended input_bytes output_bytes stored "
+            "peak_rss_bytes error",
         )
 
     @property

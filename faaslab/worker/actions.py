@@ -62,6 +62,7 @@ class Outcome:
     Attributes:
         logs: The end of what it printed.
         dropped_bytes: How much of what it printed is not in ``logs``.
+        throttled_s: What it lost of CPU, and to whom (see ``worker.cgroup.CpuLoss``); so do the next two.
     """
 
     value: Any = None
@@ -72,6 +73,9 @@ class Outcome:
     peak_rss_bytes: int = 0
     logs: str = ""
     dropped_bytes: int = 0
+    throttled_s: float = 0.0
+    queued_s: float = 0.0
+    steal_s: float = 0.0
 
 
 Action = Call | Listen | Execute | Sleep

@@ -11,12 +11,13 @@ from faaslab.graph.functions import call
 from faaslab.protocol.report import printable
 from faaslab.worker.actions import Execute, Outcome
 from faaslab.worker.board import Board
+from faaslab.worker.cgroup import CpuMeter, cpu_loss
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Executor:
-    """Runs tasks in this process.
+    """Runs tasks in this process; made by the thread that it is called from, whose CPU time it measures.
 
     Args:
         board: Where the supervisor sees what is being executed.
@@ -28,6 +29,7 @@ class Executor:
         self._board = board
         self._log = log
         self._log_bytes = log_bytes
+        self._meter = CpuMeter()
 
     def __call__(self, action: Execute) -> Outcome:
         """Run one task; never raises."""
@@ -36,6 +38,7 @@ class Executor:
         value: Any = None
         error: BaseException | None = None
         text = ""
+        before = self._meter.read()
         began_cpu_s = time.process_time()
         began_s = time.perf_counter()
         try:
@@ -45,13 +48,26 @@ class Executor:
             text = remote_traceback(raised)
         duration_s = time.perf_counter() - began_s
         cpu_s = time.process_time() - began_cpu_s
+        loss = cpu_loss(before, self._meter.read(), duration_s=duration_s, cpu_s=cpu_s)
         self._board.end()
         flush_output()
         logs, dropped = "", 0
         if os.fstat(self._log).st_size != start:
             logs, dropped = read_log(self._log, start, self._log_bytes)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
-        return Outcome(value, error, text, duration_s, cpu_s, peak, logs, dropped)
+        return Outcome(
+            value,
+            error,
+            text,
+            duration_s,
+            cpu_s,
+            peak,
+            logs,
+            dropped,
+            loss.throttled_s,
+            loss.queued_s,
+            loss.steal_s,
+        )
 
 
 def remote_traceback(error: BaseException) -> str:

@@ -355,6 +355,9 @@ class WorkerMachine:
                 outcome.cpu_s,
                 input_bytes,
                 outcome.peak_rss_bytes,
+                outcome.throttled_s,
+                outcome.queued_s,
+                outcome.steal_s,
             )
         )
         try:
