@@ -22,6 +22,7 @@ from faaslab.errors import (
     StorageError,
     StoreUnavailable,
     TaskFailed,
+    TaskOutOfMemory,
     TaskTimeout,
     TraceError,
     WorkerLost,
@@ -51,6 +52,7 @@ __all__ = [
     "MemoryStorage",
     # launchers
     "InlineLauncher",
+    "DockerLauncher",
     "ProcessLauncher",
     "VirtualLauncher",
     # errors
@@ -64,6 +66,7 @@ __all__ = [
     "RunError",
     "TaskFailed",
     "TaskTimeout",
+    "TaskOutOfMemory",
     "WorkerLost",
     "RunStalled",
     "RunCancelled",
@@ -83,7 +86,7 @@ if TYPE_CHECKING:
     from faaslab.client import Lab, Run, close, compute, open_run, submit
     from faaslab.config import Config
     from faaslab.graph import DAG, Task, task
-    from faaslab.launchers import InlineLauncher, ProcessLauncher, VirtualLauncher
+    from faaslab.launchers import DockerLauncher, InlineLauncher, ProcessLauncher, VirtualLauncher
     from faaslab.plan import Assignment, Plan
     from faaslab.storage import MemoryStorage, RedisStorage
     from faaslab.trace import Trace
@@ -105,6 +108,7 @@ else:
         "RedisStorage": "faaslab.storage",
         "MemoryStorage": "faaslab.storage",
         "InlineLauncher": "faaslab.launchers",
+        "DockerLauncher": "faaslab.launchers",
         "ProcessLauncher": "faaslab.launchers",
         "VirtualLauncher": "faaslab.launchers",
     }

@@ -29,6 +29,18 @@ class HostConfig(msgspec.Struct, frozen=True):
     """Begins the names of containers; another one for each host of a lab, whose containers may outlive it."""
 
 
+class PoolWish(msgspec.Struct, frozen=True):
+    """What the client wants of the pool before it starts a run: nothing in it but ``idle`` new containers, by pool."""
+
+    idle: dict[str, int] = {}
+
+
+class PoolReady(msgspec.Struct, frozen=True):
+    """The lab host's answer to a wish that has come true."""
+
+    idle: dict[str, int] = {}
+
+
 class Hello(msgspec.Struct, frozen=True):
     """The lab host's answer: where the store is and which server run it is, or why it can't start."""
 

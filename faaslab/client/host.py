@@ -21,9 +21,9 @@ from typing import Any
 
 import msgspec
 
-from faaslab.client.handshake import ERROR_FILE, LOCK_FILE, Hello, HostConfig
+from faaslab.client.handshake import ERROR_FILE, LOCK_FILE, Hello, HostConfig, PoolReady, PoolWish
 from faaslab.errors import FaaSLabError, LauncherError, StorageError
-from faaslab.launchers.pool import pool_changes
+from faaslab.launchers.pool import Limits, PoolManager
 from faaslab.protocol.launcher import Gateway, LabContext, RemoteLauncher
 from faaslab.protocol.messages import Demand
 from faaslab.storage.embedded import EmbeddedServer
@@ -42,8 +42,11 @@ class LabHost:
     def __init__(self, host: HostConfig, storage: RedisStorage, launcher: RemoteLauncher, gateway: Gateway) -> None:
         self._host = host
         self._storage = storage
-        self._launcher = launcher
         self._gateway = gateway
+        self._pool = PoolManager(storage, Limits(launcher.concurrency, launcher.vcpu_budget))
+        self._wish: PoolWish | None = None
+        self._emptying = False
+        self._said = b""
         self._launched: dict[str, str] = {}
         self._started = 0
         self._failed_starts = 0
@@ -72,14 +75,12 @@ class LabHost:
             cursor = self._storage.wait_demand(cursor, SWEEP_S / 2)
             now_s = time.monotonic()
             self._reap()
+            if self._owner_alive:
+                self._hear()
             self._decide()
             if now_s >= swept_s + SWEEP_S:
                 swept_s = now_s
                 self._storage.sweep(self._host.config.grace_s)
-                if self._owner_alive and _closed(sys.stdin.fileno()):
-                    # What is left of its lease is the grace time, in which its runs go on.
-                    self._owner_alive = False
-                    self._storage.renew_client(self._host.client, 0.0)
                 if not self._owner_alive and not self._storage.clients():
                     return
             if now_s >= renewed_s + lease_s / 4:
@@ -117,27 +118,48 @@ class LabHost:
         """Start, retire or ask to yield what the pending invocations call for."""
         demand = self._storage.demand()
         self._note_ready(demand)
-        if not demand.pending:
-            return
-        changes = pool_changes(demand, self._launched, self._launcher.concurrency)
-        for pool in changes.start:
-            # Numbered, so that the seeded delays of the n-th container are the same in every lab.
-            self._started += 1
-            container = f"{self._host.prefix}{self._started}"
-            self._launched[container] = pool
-            self._gateway.start(container, pool, time.time() + self._offset_s, self._offset_s)
-        for pool in changes.retire:
-            self._storage.retire_idle(pool)
-        for container in changes.ask_yield:
-            self._storage.ask_yield(container)
+        wanted = self._prepare_pool(demand) if self._wish is not None else None
+        if demand.pending or wanted:
+            self._pool.decide(demand, self._launched, self._start, time.monotonic(), wanted)
 
+    def _start(self, pool: str) -> None:
+        # Numbered, so that the seeded delays of the n-th container are the same in every lab.
+        self._started += 1
+        container = f"{self._host.prefix}{self._started}"
+        self._launched[container] = pool
+        self._gateway.start(container, pool, time.time() + self._offset_s, self._offset_s)
 
-def _closed(descriptor: int) -> bool:
-    """Whether the other end of a pipe is closed (anything still in it is read away)."""
-    while select.select([descriptor], [], [], 0)[0]:
-        if not os.read(descriptor, 4096):
-            return True
-    return False
+    def _hear(self) -> None:
+        """Read what the client says: what it wants of the pool; nothing more if it has died."""
+        while select.select([sys.stdin.fileno()], [], [], 0)[0]:
+            said = os.read(sys.stdin.fileno(), 4096)
+            if not said:
+                # What is left of its lease is the grace time, in which its runs go on.
+                self._owner_alive = False
+                self._storage.renew_client(self._host.client, 0.0)
+                return
+            self._said += said
+            if b"\n" in self._said:
+                line, _, self._said = self._said.partition(b"\n")
+                self._wish = msgspec.json.decode(line, type=PoolWish)
+                self._emptying = True
+
+    def _prepare_pool(self, demand: Demand) -> dict[str, int]:
+        """Work on the client's wish: first nothing is left of earlier runs, then there are new containers."""
+        assert self._wish is not None
+        if self._emptying:
+            for pool, idle in demand.idle.items():
+                for _ in range(idle):
+                    self._pool.retire(pool, time.monotonic())
+            if demand.containers or self._launched:
+                return {}
+            self._emptying = False
+        if any(demand.idle.get(pool, 0) < count for pool, count in self._wish.idle.items()):
+            return self._wish.idle
+        sys.stdout.buffer.write(msgspec.json.encode(PoolReady(dict(demand.idle))) + b"\n")
+        sys.stdout.buffer.flush()
+        self._wish = None
+        return {}
 
 
 def remove_stale_folders() -> None:
@@ -167,11 +189,11 @@ def serve(host: HostConfig, answer: Callable[[Hello], None]) -> None:
     try:
         launcher = _load(*host.launcher)
         if not host.config.redis_url:
-            server = EmbeddedServer(folder)
+            server = EmbeddedServer(folder, for_containers=launcher.name == "docker")
         url = server.url if server else host.config.redis_url
         storage = RedisStorage(url, host.lab, timeout_s=host.config.storage_timeout_s)
         identity = storage.ping()
-        context = LabContext(url, host.lab, host.secret, host.config, host.search_path)
+        context = LabContext(url, host.lab, host.secret, host.config, host.search_path, str(folder / LOCK_FILE))
         gateway = launcher.open(context)
         lab = LabHost(host, storage, launcher, gateway)
         signal.signal(signal.SIGTERM, lab.stop)

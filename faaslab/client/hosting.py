@@ -12,12 +12,13 @@ from uuid import uuid4
 import msgspec
 
 from faaslab import errors
-from faaslab.client.handshake import ERROR_FILE, Hello, HostConfig, lab_folder
+from faaslab.client.handshake import ERROR_FILE, Hello, HostConfig, PoolReady, PoolWish, lab_folder
 from faaslab.config import Config
 from faaslab.errors import FaaSLabError, LauncherError
 from faaslab.protocol.launcher import RemoteLauncher
 
 START_S = 30.0
+POOL_S = 120.0
 STOP_S = 10.0
 
 
@@ -55,7 +56,7 @@ class Host:
         try:
             self._process.stdin.write(msgspec.json.encode(self._config) + b"\n")
             self._process.stdin.flush()
-            hello = self._hello()
+            hello = msgspec.json.decode(self._answer(START_S, "did not start"), type=Hello)
         except BaseException:
             self.close()
             raise
@@ -67,19 +68,38 @@ class Host:
         self.server = hello.server
         self.embedded = hello.embedded
 
-    def _hello(self) -> Hello:
+    def _answer(self, within_s: float, otherwise: str) -> bytes:
+        """Return the next line that the host says."""
         assert self._process.stdout is not None
         line = b""
         while not line.endswith(b"\n"):
-            if not select.select([self._process.stdout], [], [], START_S)[0]:
+            if not select.select([self._process.stdout], [], [], within_s)[0]:
                 raise LauncherError(
-                    f"the lab host did not answer within {START_S:g} s; `faaslab doctor` checks this machine"
+                    f"the lab host {otherwise} within {within_s:g} s; `faaslab doctor` checks this machine"
                 )
             data = os.read(self._process.stdout.fileno(), 65536)
             if not data:
-                raise LauncherError(f"the lab host ended with status {self._process.wait()} before it was ready")
+                kind, why = self.death()
+                raise LauncherError(why if kind else f"the lab host ended with status {self._process.wait()}")
             line += data
-        return msgspec.json.decode(line, type=Hello)
+        return line
+
+    def renew_pool(self, idle: dict[str, int]) -> None:
+        """Have all containers leave, then start new ones and wait until they are idle; no run may be under way.
+
+        Args:
+            idle: How many there are to be, by pool.
+
+        Raises:
+            LauncherError: They did not come, or the host died.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(PoolWish(idle)) + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise LauncherError(f"the lab host is gone: {error}") from error
+        msgspec.json.decode(self._answer(POOL_S, "did not have its containers ready"), type=PoolReady)
 
     @property
     def pid(self) -> int:

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 import weakref
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,11 @@ from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
 from faaslab.errors import FaaSLabError, LauncherError, RunError, RunTimeout, StateLost, StorageError
 from faaslab.graph import DAG
+from faaslab.launchers.pool import Limits, fitting
 from faaslab.plan import Plan, check_plan
 from faaslab.planners import Planner, plan_dag
 from faaslab.protocol.launcher import RemoteLauncher
+from faaslab.protocol.messages import pool_of
 from faaslab.protocol.payload import Codec, run_key
 from faaslab.protocol.storage import Storage
 from faaslab.storage.redis import RedisStorage
@@ -59,6 +62,10 @@ def launcher_named(launcher: "str | Launcher") -> Launcher:
         from faaslab.launchers.process import ProcessLauncher
 
         return ProcessLauncher()
+    if launcher == "docker":
+        from faaslab.launchers.docker import DockerLauncher
+
+        return DockerLauncher()
     if launcher == "inline":
         from faaslab.launchers.inline import InlineLauncher
 
@@ -67,14 +74,14 @@ def launcher_named(launcher: "str | Launcher") -> Launcher:
         from faaslab.launchers.virtual import VirtualLauncher
 
         return VirtualLauncher()
-    raise LauncherError(f"unknown launcher {launcher!r}; known: 'process', 'inline', 'virtual', or a launcher object")
+    raise LauncherError(f"unknown launcher {launcher!r}; known: 'process', 'docker', 'inline', 'virtual', or an object")
 
 
 class Lab:
     """What runs share. Starts its lab host with the first run that needs one; ``close`` ends everything it started.
 
     Args:
-        launcher: ``"process"``, ``"inline"``, ``"virtual"`` or a launcher with settings of its own.
+        launcher: ``"process"``, ``"docker"``, ``"inline"``, ``"virtual"`` or a launcher with settings of its own.
         storage: URL of a Redis-compatible server; None: ``config.redis_url``, else the embedded server.
         config: All other settings; None: the defaults and ``FAASLAB_*`` variables.
 
@@ -102,6 +109,7 @@ class Lab:
         self._host: Host | None = None
         self._storage: Storage | None = None
         self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._prepared = False
         self._closed = False
 
     # -- running --------------------------------------------------------------------------------------------------
@@ -143,9 +151,11 @@ class Lab:
             plan = plan_dag(dag, planner, **planning)
         else:
             check_plan(dag, plan)
+        if isinstance(self.launcher, RemoteLauncher):
+            self._prepare().check_sizes(assignment.size_mib for assignment in plan.assignments)
         storage = self._open()
         run_id = new_id()
-        image = self.launcher.image if isinstance(self.launcher, RemoteLauncher) else self.launcher.name
+        image = self.launcher.pool_image if isinstance(self.launcher, RemoteLauncher) else self.launcher.name
         run = Run(
             run_id,
             dag,
@@ -153,11 +163,13 @@ class Lab:
             storage,
             Codec(run_key(self._secret, run_id)),
             self._manifest(run_id, dag, plan),
+            dilation=self.launcher.time_dilation if isinstance(self.launcher, RemoteLauncher) else 1.0,
             death=self._death,
             runs_dir=Path(self.config.runs_dir) if self.config.runs_dir else None,
         )
         if progress:
             bars.show(run)
+        self._renew_pool(plan, image)
         identity = RunIdentity(run_id, self._client, self._secret, image, storage.now_s())
         if isinstance(self.launcher, RemoteLauncher):
             storage.create_run(build_spec(dag, plan, identity, self.config))
@@ -203,6 +215,32 @@ class Lab:
             raise
 
     # -- store and host -------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> RemoteLauncher:
+        """Return the launcher, once made ready: an image may have to be built."""
+        assert isinstance(self.launcher, RemoteLauncher)
+        with self._lock:
+            if not self._prepared:
+                self.launcher = self.launcher.prepare(bars.tell)
+                self._prepared = True
+            return self.launcher
+
+    def _renew_pool(self, plan: Plan, image: str) -> None:
+        """See to it that a run finds the containers that the launcher's settings say."""
+        initial = getattr(self.launcher, "initial_pool", "steady")
+        if initial == "steady":
+            return
+        if any(run.status == "running" for run in self._runs):
+            raise RunError(
+                f"initial_pool={initial!r} renews all containers before a run, but another run of this lab is under "
+                "way; wait for its result, or use a lab of its own"
+            )
+        assert isinstance(self.launcher, RemoteLauncher)
+        assert self._host is not None
+        workers = {(a.worker or task, a.size_mib) for task, a in enumerate(plan.assignments)}
+        needed = Counter(pool_of(image, size_mib) for _, size_mib in workers) if initial == "primed" else {}
+        limits = Limits(self.launcher.concurrency, self.launcher.vcpu_budget)
+        self._host.renew_pool(fitting(needed, limits))
 
     def _open(self) -> Storage:
         """Return the store, starting the lab host if it does not run."""
@@ -266,7 +304,7 @@ class Lab:
         }
         if isinstance(self.launcher, RemoteLauncher):
             settings["launcher"] = self.launcher.settings()
-            settings["sizes_enforced"] = False
+            settings["sizes_enforced"] = self.launcher.enforces_sizes
         return about.Manifest(
             run=run_id,
             dag_name=dag.name,

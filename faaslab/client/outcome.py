@@ -1,6 +1,7 @@
 """What the client makes of a run that has ended: its result, or the error that says why there is none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -10,9 +11,11 @@ from faaslab.errors import (
     RunStalled,
     StateLost,
     TaskFailed,
+    TaskOutOfMemory,
     TaskTimeout,
     WorkerLost,
 )
+from faaslab.model.sizes import MAX_SIZE_MIB
 from faaslab.protocol.messages import RUN_TIME, RunStatus
 from faaslab.protocol.payload import Codec, join, read_reference
 from faaslab.protocol.report import ErrorReport
@@ -54,7 +57,8 @@ def error_of(run: str, status: RunStatus, ids: Sequence[str], codec: Codec, stat
         invocation, container, lapses = details
         return WorkerLost(
             f"run {run}: worker {_worker(invocation, ids)} died {lapses} times, last in container {container}; it was "
-            "killed or its machine is overloaded. A task that needs more memory than there is dies like this as well."
+            "killed or its machine is overloaded. Where containers have no memory limit of their own (launcher "
+            "'process'), a task that needs more than the machine has dies like this as well."
         )
     if what == "state lost":
         return StateLost(f"run {run}: the store lost the output of task {ids[int(details[0])]!r}, which others need")
@@ -72,15 +76,28 @@ def _worker(invocation: str, ids: Sequence[str]) -> str:
     return f"of task {ids[int(invocation[1:])]!r}" if invocation.startswith(RUN_TIME) else repr(invocation)
 
 
+def _more_memory(size_mib: int) -> str:
+    """Return what to do about a task that ran out of memory in a worker of this size."""
+    if size_mib >= MAX_SIZE_MIB:
+        return "There is no larger size: give it less to do, in more tasks."
+    size_mib = min(MAX_SIZE_MIB, 2 * size_mib)
+    return f"Give it more: sizes=[{size_mib}], @task(memory_mib={size_mib}), or memory_escalation of the launcher."
+
+
 def _task_error(status: RunStatus, ids: Sequence[str], codec: Codec, *, attempt: int) -> RunError:
     try:
         report = ErrorReport.decode(status.error)
     except msgspec.MsgspecError as damage:
         return RunError(f"a task failed, and its report can't be read: {damage}")
     task = ids[report.task]
-    kind = TaskTimeout if report.kind == "timeout" else TaskFailed
     where = f"worker {report.container}, {report.size_mib} MiB"
     message = f"task {task!r} failed on attempt {attempt} ({where}): {report.message}"
+    kind: Callable[..., TaskFailed] = TaskFailed
+    if report.kind == "timeout":
+        kind = TaskTimeout
+    elif report.kind == "memory":
+        kind = partial(TaskOutOfMemory, peak_bytes=report.peak_bytes)
+        message += f". {_more_memory(report.size_mib)}"
     if report.logs:
         message += f"\n\nIt had printed (end):\n{report.logs.rstrip()}"
     if report.traceback:

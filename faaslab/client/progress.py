@@ -18,6 +18,14 @@ def wanted() -> bool:
     return sys.stderr.isatty()
 
 
+def tell(line: str) -> None:
+    """Tell what goes on before a run, where somebody can see it."""
+    if wanted():
+        from tqdm.auto import tqdm
+
+        tqdm.write(line, file=sys.stderr)
+
+
 def show(run: Run) -> None:
     """Show a bar that follows a run."""
     from tqdm.auto import tqdm

@@ -23,7 +23,8 @@ from faaslab.plan import Plan
 from faaslab.protocol.messages import RunStatus
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.storage import Storage
-from faaslab.trace.events import AnyEvent, RunEnded, TaskExecuted, TaskLogged, decode_events
+from faaslab.trace.dilation import to_virtual
+from faaslab.trace.events import AnyEvent, RunEnded, RunSubmitted, TaskExecuted, TaskLogged, decode_events
 from faaslab.trace.manifest import Manifest, git_commit
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Run:
         codec: Codec,
         manifest: Manifest,
         *,
+        dilation: float = 1.0,
         death: Callable[[], FaaSLabError | None],
         runs_dir: Path | None,
     ) -> None:
@@ -63,6 +65,8 @@ class Run:
         self._storage = storage
         self._codec = codec
         self._manifest = manifest
+        self._dilation = dilation
+        self._origin_s = 0.0
         self._death = death
         self._events: list[AnyEvent] = []
         self._future: Future[Any] = Future()
@@ -243,6 +247,10 @@ class Run:
         ended = False
         for batch in batches:
             for event in decode_events(batch):
+                if self._dilation != 1.0:
+                    if isinstance(event, RunSubmitted):
+                        self._origin_s = event.at_s
+                    event = to_virtual(event, self._origin_s, self._dilation)
                 self._events.append(event)
                 ended = ended or isinstance(event, RunEnded)
                 for listener in list(self._listeners):

@@ -3,13 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from faaslab.launchers.docker import DockerLauncher
     from faaslab.launchers.inline import InlineLauncher
     from faaslab.launchers.process import ProcessLauncher
     from faaslab.launchers.virtual import VirtualLauncher
 
-__all__ = ["InlineLauncher", "ProcessLauncher", "VirtualLauncher"]
+__all__ = ["DockerLauncher", "InlineLauncher", "ProcessLauncher", "VirtualLauncher"]
 
 _HOMES = {
+    "DockerLauncher": "docker",
     "InlineLauncher": "inline",
     "ProcessLauncher": "process",
     "VirtualLauncher": "virtual",

@@ -14,13 +14,13 @@ from typing import Any
 from faaslab.config import Config
 from faaslab.errors import ConfigError, Fenced, PayloadError
 from faaslab.launchers.direct import execute_here
-from faaslab.launchers.pool import pool_changes
+from faaslab.launchers.pool import Limits, PoolManager
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.messages import RunStatus
 from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.trace.events import AnyEvent, decode_events
-from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Sleep
+from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Sleep, Turn
 from faaslab.worker.machine import Container
 
 PAUSE_S = 0.01
@@ -119,9 +119,8 @@ class _Round:
         self._storage = storage
         self._run = run
         self._secret = secret
-        self._image = image
         self._config = config
-        self._limit = limit
+        self._pool = PoolManager(storage, Limits(limit))
         self._on_event = on_event
         self._cursor = "0"
         self._turns: dict[str, _Turn] = {}
@@ -152,29 +151,19 @@ class _Round:
 
     def _change_pool(self) -> bool:
         """Start and retire containers as the gateway of a platform would; True if anything was done."""
-        changes = pool_changes(self._storage.demand(), {}, self._limit)
-        for pool in changes.start:
-            if pool.rsplit("/", 1)[0] == self._image:
-                self._start(pool)
-        retired = [self._storage.retire_idle(pool) for pool in changes.retire]
-        asked = [self._storage.ask_yield(container) for container in changes.ask_yield]
-        return bool(changes.start) or any(retired) or any(asked)
+        return self._pool.decide(self._storage.demand(), {}, self._start, self._clock.now_s())
 
     def _start(self, pool: str) -> None:
         config = self._config
         self._started += 1
         name = f"{self._run}-inline-{self._started}"
-        settings = ContainerSettings(
+        settings = ContainerSettings.for_config(
+            config,
             container=name,
             pool=pool,
             secret=self._secret,
             keep_alive_s=math.inf,
             lease_s=math.inf,  # nobody can renew it while user code runs in this thread
-            wait_slice_s=config.wait_slice_s,
-            retry_backoff_s=config.retry_backoff_s,
-            retry_backoff_cap_s=config.retry_backoff_cap_s,
-            inline_output_bytes=config.inline_output_bytes,
-            blob_chunk_bytes=config.blob_chunk_bytes,
             launched_s=self._clock.now_s(),
         )
         life = Container(settings, self._clock).life()
@@ -195,6 +184,8 @@ class _Round:
                         continue
                 elif isinstance(action, Execute):
                     answer = execute_here(action)
+                elif isinstance(action, Turn):
+                    answer = None
                 elif isinstance(action, Listen):
                     # No message gets lost here, so that waiting again after a while is not needed.
                     answer = self._storage.listen(turn.name, action.cursor, 0.0)

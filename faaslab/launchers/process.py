@@ -3,56 +3,34 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
-from faaslab.errors import ConfigError, LauncherError
+from faaslab.errors import LauncherError
+from faaslab.launchers.requirements import check_installed
+from faaslab.launchers.settings import THREAD_VARIABLES, EmulatingLauncher, threads_of
 from faaslab.launchers.supervisor import Launch
-from faaslab.model.sizes import vcpus
-from faaslab.protocol.emulation import Emulation
-from faaslab.protocol.launcher import Gateway, LabContext, RemoteLauncher
+from faaslab.protocol.launcher import Gateway, LabContext
 from faaslab.protocol.messages import size_of_pool
 from faaslab.worker.actions import ContainerSettings
 
 _STOP_S = 5.0
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""How many threads numeric libraries use: as many as the size has vCPUs, unless the user has set them. Otherwise every
-one of a dozen containers would start as many as the machine has cores, and they would wait for each other."""
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessLauncher(RemoteLauncher):
-    """Containers as local processes, cold when new and warm when idle.
+class ProcessLauncher(EmulatingLauncher):
+    """Containers as local processes, cold when new and warm when idle; see ``EmulatingLauncher`` for the settings.
 
-    Attributes:
-        cold_start_s: Emulated median cold start; a container is not ready before. 0: as fast as this machine.
-        invocation_latency_s: Emulated median latency of an invocation.
-        sigma: Spread of both (standard deviation of the logarithm).
-        seed: The same seed gives the same delays.
-
-    Raises:
-        ConfigError: A setting is outside its range.
+    Tasks import what is installed here: ``requirements`` that are not are refused.
     """
 
     name: ClassVar[str] = "process"
 
-    cold_start_s: float = 0.0
-    invocation_latency_s: float = 0.0
-    sigma: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"ProcessLauncher.limit is {self.limit}, must be at least 1 container")
-        for name in ("keep_alive_s", "cold_start_s", "invocation_latency_s", "sigma"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"ProcessLauncher.{name} is {getattr(self, name)}, must be 0 or more")
-
     @property
-    def image(self) -> str:
+    def pool_image(self) -> str:
         """The running Python: it is both sides' interpreter."""
         return f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -62,6 +40,11 @@ class ProcessLauncher(RemoteLauncher):
         if self.limit is not None:
             return self.limit
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def prepare(self, report: Callable[[str], object]) -> Self:
+        """See ``RemoteLauncher``."""
+        check_installed(self.requirements, self.name)
+        return self
 
     def open(self, context: LabContext) -> Gateway:
         """Return the launcher at work."""
@@ -74,7 +57,7 @@ class _Processes(Gateway):
     def __init__(self, settings: ProcessLauncher, context: LabContext) -> None:
         self._settings = settings
         self._context = context
-        self._emulation = Emulation(settings.cold_start_s, settings.invocation_latency_s, settings.sigma, settings.seed)
+        self._emulation = settings.emulation
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, container: str, pool: str, launched_s: float, clock_offset_s: float) -> None:
@@ -82,23 +65,16 @@ class _Processes(Gateway):
         config = self._context.config
         cold_s = self._emulation.cold_s(container)
         launch = Launch(
-            ContainerSettings(
+            ContainerSettings.for_config(
+                config,
                 container=container,
                 pool=pool,
                 secret=self._context.secret,
-                keep_alive_s=self._settings.keep_alive_s,
-                lease_s=config.lease_s,
-                wait_slice_s=config.wait_slice_s,
-                retry_backoff_s=config.retry_backoff_s,
-                retry_backoff_cap_s=config.retry_backoff_cap_s,
-                inline_output_bytes=config.inline_output_bytes,
-                blob_chunk_bytes=config.blob_chunk_bytes,
+                keep_alive_s=self._settings.keep_alive_in_force_s,
                 launched_s=launched_s,
                 clock_offset_s=clock_offset_s,
                 ready_s=launched_s + cold_s if cold_s else 0.0,
-                invocation_latency_s=self._settings.invocation_latency_s,
-                sigma=self._settings.sigma,
-                seed=self._settings.seed,
+                emulation=self._emulation,
             ),
             store_url=self._context.store_url,
             lab=self._context.lab,
@@ -108,16 +84,16 @@ class _Processes(Gateway):
             parent=os.getpid(),
             search_path=self._context.search_path,
         )
-        threads = str(max(1, int(vcpus(size_of_pool(pool)))))
+        threads = str(threads_of(size_of_pool(pool)))
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "faaslab.launchers.supervisor"],
                 stdin=subprocess.PIPE,
-                env=dict.fromkeys(_THREAD_VARIABLES, threads) | os.environ,
+                env=dict.fromkeys(THREAD_VARIABLES, threads) | os.environ,
                 start_new_session=True,
             )
             assert process.stdin is not None
-            process.stdin.write(msgspec.json.encode(launch))
+            process.stdin.write(msgspec.json.encode(launch) + b"\n")
             process.stdin.close()
         except OSError as error:
             raise LauncherError(f"container {container} can't be started as a process: {error}") from error

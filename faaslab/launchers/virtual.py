@@ -5,7 +5,7 @@
     heap of (time, priority, sequence): what happens next
         container   action ─► its time in the model ─► answer ─► next action
         supervisor  renews the lease, kills what is not wanted any more
-        gateway     starts, retires, asks to yield          (``pool_changes``)
+        gateway     starts, retires, asks to yield          (``PoolManager``)
         watchdog    sweeps                                  client   renews its lease
 
 User code is really executed, so that results are real; how long it takes is the model's. The same seed, model and
@@ -38,7 +38,8 @@ from faaslab.launchers.faults import (
     TaskRaises,
 )
 from faaslab.launchers.model import VirtualModel
-from faaslab.launchers.pool import pool_changes
+from faaslab.launchers.pool import Limits, PoolManager
+from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.messages import (
     Claim,
     Completion,
@@ -52,7 +53,7 @@ from faaslab.protocol.report import ErrorReport
 from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.trace.events import AnyEvent, decode_events
-from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Outcome
+from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Outcome, Turn
 from faaslab.worker.machine import Container
 
 EPOCH_S = 1_000_000_000.0
@@ -218,7 +219,7 @@ class _World:
         self._storage = storage
         self._run = run
         self._secret = secret
-        self._image = image
+        self._pool = PoolManager(storage, Limits(launcher.limit))
         self._config = config
         self._on_event = on_event
         self._rng = random.Random(f"{launcher.seed}/latency")
@@ -312,34 +313,21 @@ class _World:
         self._after(self._config.heartbeat_s, _HOUSEKEEPING, self._watch)
 
     def _change_pool(self) -> None:
-        changes = pool_changes(self._storage.demand(), self._launched, self._launcher.limit)
-        for pool in changes.start:
-            if pool.rsplit("/", 1)[0] == self._image:
-                self._launch(pool)
-        for pool in changes.retire:
-            self._storage.retire_idle(pool)
-        for container in changes.ask_yield:
-            self._storage.ask_yield(container)
+        self._pool.decide(self._storage.demand(), self._launched, self._launch, self._clock.s)
 
     def _launch(self, pool: str) -> None:
         config, model, ordinal = self._config, self._model, self._journal.containers
         self._journal.containers += 1
         cold_s = self._jittered(model.cold_start_s)
-        settings = ContainerSettings(
+        settings = ContainerSettings.for_config(
+            config,
             container=f"{self._run}-virtual-{ordinal}",
             pool=pool,
             secret=self._secret,
             keep_alive_s=model.keep_alive_s,
-            lease_s=config.lease_s,
-            wait_slice_s=config.wait_slice_s,
-            retry_backoff_s=config.retry_backoff_s,
-            retry_backoff_cap_s=config.retry_backoff_cap_s,
-            inline_output_bytes=config.inline_output_bytes,
-            blob_chunk_bytes=config.blob_chunk_bytes,
             launched_s=self._clock.s,
-            phases_s={"launch": cold_s},
-            invocation_latency_s=model.invocation_latency_s,
-            seed=self._seed,
+            phases_s={"boot": cold_s},
+            emulation=Emulation(invocation_latency_s=model.invocation_latency_s, seed=self._seed),
         )
         machine = Container(settings, self._clock)
         container = _Container(settings.container, ordinal, pool, machine, machine.life(), self._clock.s + cold_s)
@@ -417,6 +405,8 @@ class _World:
         container.executing = None
         try:
             action = container.life.send(answer) if error is None else container.life.throw(error)
+            while isinstance(action, Turn):
+                action = container.life.send(None)
         except StopIteration:
             container.alive = False
             self._launched.pop(container.name, None)

@@ -1,9 +1,10 @@
 """What turns invocations into containers: settings that a user writes, and the running thing in the lab host."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from faaslab.config import Config
 
@@ -17,6 +18,7 @@ class LabContext:
         lab: Id of the lab.
         secret: The lab's secret, handed to containers outside the store.
         search_path: Folders in which containers find modules of the notebook.
+        lock: File on this machine that the lab host keeps locked while it lives.
     """
 
     store_url: str
@@ -24,6 +26,7 @@ class LabContext:
     secret: bytes
     config: Config
     search_path: tuple[str, ...] = ()
+    lock: str = ""
 
 
 class Gateway(ABC):
@@ -51,24 +54,52 @@ class RemoteLauncher(ABC):
     """Settings of a launcher whose containers work for a lab host; subclasses are frozen values of JSON types.
 
     Attributes:
-        limit: How many containers may exist at a time (the platform's concurrency limit); None: one per usable core.
-        keep_alive_s: How long an idle container stays.
+        limit: How many containers may exist at a time (the platform's concurrency limit); None: the launcher's default.
     """
 
     name: ClassVar[str]
+    enforces_sizes: ClassVar[bool] = False
+    """Whether containers really have the memory and the vCPUs of their size."""
 
     limit: int | None = None
-    keep_alive_s: float = 60.0
 
     @property
     @abstractmethod
-    def image(self) -> str:
+    def pool_image(self) -> str:
         """What containers of the same pool have in common beside their size."""
 
     @property
     @abstractmethod
     def concurrency(self) -> int:
         """The limit in force."""
+
+    @property
+    def vcpu_budget(self) -> float:
+        """How many vCPUs all containers together may have."""
+        return math.inf
+
+    @property
+    def time_dilation(self) -> float:
+        """How many real seconds one reported second takes."""
+        return 1.0
+
+    def prepare(self, report: Callable[[str], object]) -> Self:
+        """Make ready what a lab needs before its first run, in the client; returns the settings as they then are.
+
+        Args:
+            report: Told what goes on, a line at a time: an image may have to be built.
+
+        Raises:
+            LauncherError: The platform is not there or lacks something that was asked for.
+        """
+        return self
+
+    def check_sizes(self, sizes: Iterable[int]) -> None:  # noqa: B027  by default any size will do
+        """Refuse sizes in MiB that no container can have; called before a run starts.
+
+        Raises:
+            PlanError: One is too large; names the largest that is possible.
+        """
 
     @abstractmethod
     def open(self, context: LabContext) -> Gateway:

@@ -24,6 +24,7 @@ from urllib.parse import quote
 from faaslab.errors import StoreUnavailable
 from faaslab.storage.connection import Address, Connection, NoAnswer, Unwelcome
 
+SOCKET_FOLDER = "socket"
 SOCKET_NAME = "store.sock"
 LOG_NAME = "server.log"
 SOCKET_PATH_BYTES = 107
@@ -83,6 +84,8 @@ class EmbeddedServer:
         folder: Folder of this server alone; made if missing, with access for its owner only.
         password: What clients must present; required with ``tcp_port``.
         tcp_port: Port on the loopback interface to listen on as well.
+        for_containers: Let every user who can reach the socket's folder connect: it is mounted into containers, whose
+            user is another one. The folder must lie in one that only its owner may enter.
         binary: Program to start; None: ``find_server()``.
 
     Raises:
@@ -95,6 +98,7 @@ class EmbeddedServer:
         *,
         password: str | None = None,
         tcp_port: int | None = None,
+        for_containers: bool = False,
         binary: ServerBinary | None = None,
     ) -> None:
         if tcp_port is not None and not password:
@@ -108,10 +112,14 @@ class EmbeddedServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self._short: str | None = None
-        socket_path = self.folder / SOCKET_NAME
+        self._for_containers = for_containers
+        socket_path = self.folder / SOCKET_FOLDER / SOCKET_NAME
         if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
             self._short = tempfile.mkdtemp(prefix="faaslab-")
-            socket_path = Path(self._short) / SOCKET_NAME
+            socket_path = Path(self._short) / SOCKET_FOLDER / SOCKET_NAME
+        # Containers see this folder alone, not the log and the lock beside it.
+        socket_path.parent.mkdir(exist_ok=True)
+        socket_path.parent.chmod(0o711)
         self.socket_path = socket_path
         self.tcp_port = tcp_port
         self.url = f"unix://{':' + quote(password, safe='') + '@' if password else ''}{quote(str(socket_path))}"
@@ -140,7 +148,7 @@ class EmbeddedServer:
             f"port {self.tcp_port or 0}",
             "bind 127.0.0.1",
             f"unixsocket {_quoted(str(self.socket_path))}",
-            "unixsocketperm 700",
+            f"unixsocketperm {777 if self._for_containers else 700}",
             f"dir {_quoted(str(self.folder))}",
             "daemonize no",
             'save ""',

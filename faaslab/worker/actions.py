@@ -5,6 +5,7 @@ action         answer                                      may raise into the ma
 =============  ==========================================  =================================================
 ``Call``       what the storage method returns             ``Fenced``, ``StorageError``
 ``Listen``     new cursor, message or None after ``wait_s``  ``StorageError``
+``Turn``       None                                        nothing
 ``Execute``    an ``Outcome``                              nothing: failures of user code are outcomes
 ``Sleep``      None, at ``until_s``                        nothing
 =============  ==========================================  =================================================
@@ -12,7 +13,10 @@ action         answer                                      may raise into the ma
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+
+from faaslab.config import Config
+from faaslab.protocol.emulation import Emulation
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,18 @@ class Listen:
 
     cursor: str
     wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Take note that from now on everything is done for this task: its inputs are loaded, then it is executed."""
+
+    task: int
+    task_id: str
+    run: str
+    invocation: str
+    attempt: int
+    retries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,7 @@ class Outcome:
     steal_s: float = 0.0
 
 
-Action = Call | Listen | Execute | Sleep
+Action = Call | Listen | Turn | Execute | Sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,8 @@ class ContainerSettings:
         clock_offset_s: Store's clock minus this container's.
         phases_s: How long the phases of its cold start took so far.
         ready_s: Emulated cold start: it must not look ready before; 0: none.
+        emulation: Delays that it emulates, in real seconds.
+        dilation: How many real seconds one of the user's takes: ``timeout_s`` of a task is that much longer.
     """
 
     container: str
@@ -108,6 +126,18 @@ class ContainerSettings:
     clock_offset_s: float = 0.0
     ready_s: float = 0.0
     phases_s: Mapping[str, float] = field(default_factory=dict)
-    invocation_latency_s: float = 0.0
-    sigma: float = 0.0
-    seed: int = 0
+    emulation: Emulation = field(default_factory=Emulation)
+    dilation: float = 1.0
+
+    @classmethod
+    def for_config(cls, config: Config, **settings: Any) -> Self:
+        """Return settings whose limits are those of a lab's configuration, unless ``settings`` say otherwise."""
+        names = (
+            "lease_s",
+            "wait_slice_s",
+            "retry_backoff_s",
+            "retry_backoff_cap_s",
+            "inline_output_bytes",
+            "blob_chunk_bytes",
+        )
+        return cls(**{name: getattr(config, name) for name in names} | settings)

@@ -5,23 +5,26 @@ import struct
 import time
 from dataclasses import dataclass
 
-from faaslab.worker.actions import Execute
+from faaslab.worker.actions import Execute, Turn
 
 _FIELDS = struct.Struct("<QddqqqqHHH")
+_IDLE, _TURNED, _EXECUTING = 0, 1, 2
 _SIZE = 4096
 _TEXT_BYTES = 1200
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a child is executing.
+    """What a child has in hand.
 
     Attributes:
-        began_s: When it began, on the monotonic clock.
+        executing: Whether user code runs; otherwise inputs are loaded or an output is stored.
+        began_s: When that began, on the monotonic clock.
         timeout_s: Allowed time; infinite if there is no limit.
         log_start: Where its output begins in the log.
     """
 
+    executing: bool
     run: str
     invocation: str
     task_id: str
@@ -43,17 +46,24 @@ class Board:
         self._memory = mmap.mmap(-1, _SIZE)
         self._sequence = 0
 
+    def turn(self, action: Turn, log_start: int = 0) -> None:
+        """Say which task is in hand from now on."""
+        self._write(_TURNED, action, log_start, float("inf"))
+
     def begin(self, action: Execute, log_start: int = 0) -> None:
         """Say what is executed from now on."""
+        self._write(_EXECUTING, action, log_start, action.timeout_s or float("inf"))
+
+    def _write(self, state: int, action: Turn | Execute, log_start: int, timeout_s: float) -> None:
         run, invocation = action.run.encode(), action.invocation.encode()
         task_id = action.task_id.encode()[:_TEXT_BYTES]
         self._set(self._sequence + 1)
         _FIELDS.pack_into(
             self._memory,
             8,
-            1,
+            state,
             time.monotonic(),
-            action.timeout_s or float("inf"),
+            timeout_s,
             action.task,
             action.attempt,
             action.retries,
@@ -68,21 +78,27 @@ class Board:
         self._set(self._sequence + 1)
 
     def end(self) -> None:
-        """Say that nothing is executed any more."""
+        """Say that it is not executed any more but still in hand."""
+        self._set(self._sequence + 1)
+        self._memory[8:16] = _TURNED.to_bytes(8, "little")
+        self._set(self._sequence + 1)
+
+    def clear(self) -> None:
+        """Say that nothing is in hand."""
         self._set(self._sequence + 1)
         self._memory[8:16] = bytes(8)
         self._set(self._sequence + 1)
 
     @property
     def used(self) -> bool:
-        """Whether anything was ever executed."""
+        """Whether it ever had anything in hand."""
         return self._memory[:8] != bytes(8)
 
     def read(self) -> Work | None:
-        """Return what the child is executing, None if nothing (or just now changing)."""
+        """Return what the child has in hand, None if nothing (or just now changing)."""
         for _ in range(3):
             before = self._memory[:8]
-            executing, began_s, timeout_s, task, attempt, retries, log_start, *lengths = _FIELDS.unpack_from(
+            state, began_s, timeout_s, task, attempt, retries, log_start, *lengths = _FIELDS.unpack_from(
                 self._memory, 8
             )
             at = 8 + _FIELDS.size
@@ -91,10 +107,12 @@ class Board:
                 texts.append(self._memory[at : at + length])
                 at += length
             if before == self._memory[:8] and before[0] % 2 == 0:
-                if not executing:
+                if state == _IDLE:
                     return None
                 run, invocation, task_id = (text.decode(errors="replace") for text in texts)
-                return Work(run, invocation, task_id, task, attempt, retries, began_s, timeout_s, log_start)
+                executing = state == _EXECUTING
+                limit_s = timeout_s if executing else float("inf")
+                return Work(executing, run, invocation, task_id, task, attempt, retries, began_s, limit_s, log_start)
         return None
 
     def _set(self, sequence: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.storage import Storage
-from faaslab.worker.actions import Call, ContainerSettings, Execute, Listen, Outcome, Sleep
+from faaslab.worker.actions import Call, ContainerSettings, Execute, Listen, Outcome, Sleep, Turn
 from faaslab.worker.machine import Container
 
 
@@ -19,6 +19,7 @@ class Worker:
         storage: Storage,
         execute: Callable[[Execute], Outcome],
         *,
+        turn: Callable[[Turn | None], object] = lambda _: None,
         clock: Clock | None = None,
         sleep: Callable[[float], object] | None = None,
     ) -> str:
@@ -30,6 +31,7 @@ class Worker:
             settings: What the launcher told the container.
             storage: The lab's store; used by this thread alone.
             execute: Runs user code.
+            turn: Told which task everything is done for from now on; None: for none.
             clock: The container's clock.
             sleep: Waits for some seconds (emulated delays).
 
@@ -59,7 +61,10 @@ class Worker:
                         error = refused
                 elif isinstance(action, Execute):
                     answer = execute(action)
+                elif isinstance(action, Turn):
+                    turn(action)
                 elif isinstance(action, Listen):
+                    turn(None)
                     answer = storage.listen(settings.container, action.cursor, action.wait_s)
                 elif isinstance(action, Sleep):
                     sleep(max(0.0, action.until_s - container.now_s()))

@@ -21,7 +21,6 @@ from faaslab.errors import Fenced, PayloadError
 from faaslab.policy.recovery import lost_work, unfinished
 from faaslab.policy.successors import Arrivals, Onward, onward
 from faaslab.protocol.clock import Clock
-from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.messages import (
     RUN_TIME,
     Claim,
@@ -51,7 +50,7 @@ from faaslab.trace.events import (
     WorkerWaited,
     encode_events,
 )
-from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Outcome, Sleep
+from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Outcome, Sleep, Turn
 from faaslab.worker.kept import Kept
 
 Steps = Generator[Action, Any, Any]
@@ -82,10 +81,10 @@ class Container:
         self._clock = clock
         self._cursor = "0"
         self._cold = True
+        self._phases_s = dict(settings.phases_s)
         self._completions = 0
         self._served: deque[tuple[str, str, int]] = deque(maxlen=128)
         self._lab_codec = Codec(settings.secret)
-        self._emulation = Emulation(0.0, settings.invocation_latency_s, settings.sigma, settings.seed)
         self._dags: OrderedDict[str, tuple[WorkerDag, Arrivals]] = OrderedDict()
         self._sealed: dict[str, bytes] = {}
         self._loaded: dict[str, Any] = {}
@@ -97,7 +96,11 @@ class Container:
         """Run until the container leaves; returns why: ``idle``, ``retired`` or ``forgotten``."""
         settings = self.settings
         yield Call("register", (settings.container, settings.pool, settings.lease_s))
-        if settings.ready_s > self.now_s():
+        now_s = self.now_s()
+        if self._phases_s:
+            self._phases_s["ready"] = max(0.0, now_s - settings.launched_s - sum(self._phases_s.values()))
+        if settings.ready_s > now_s:
+            self._phases_s["emulated"] = settings.ready_s - now_s
             yield Sleep(settings.ready_s)
         invocation = yield from self._next()
         while True:
@@ -157,7 +160,7 @@ class Container:
     def first_start(self) -> tuple[bool, Mapping[str, float]]:
         """Return whether this is the container's first invocation, and the phases of its cold start if so."""
         cold, self._cold = self._cold, False
-        return cold, self.settings.phases_s if cold else {}
+        return cold, self._phases_s if cold else {}
 
     def number(self) -> int:
         """Return the number of the next completing call, so that a copy that arrives late does no harm.
@@ -169,7 +172,7 @@ class Container:
 
     def latency_s(self, invocation: Invocation) -> float:
         """Return the emulated latency of an invocation."""
-        return self._emulation.latency_s(invocation.invocation, invocation.attempt)
+        return self.settings.emulation.latency_s(invocation.invocation, invocation.attempt)
 
     def remember(self, parts: Mapping[str, bytes]) -> int:
         """Keep parts of DAGs for later runs; returns their size."""
@@ -320,6 +323,8 @@ class WorkerMachine:
             )
         )
         options = dag.options(task)
+        claim = self._claim
+        yield Turn(task, dag.id_of(task), claim.run, claim.invocation, claim.attempt, options.retries)
         call = yield from self._prepare(task)
         if isinstance(call, Reply):
             return call
@@ -337,7 +342,7 @@ class WorkerMachine:
             function,
             args,
             kwargs,
-            options.timeout_s,
+            options.timeout_s and options.timeout_s * container.settings.dilation,
             options.outputs,
         )
         del call, args, kwargs

@@ -129,17 +129,12 @@ class Bench:
     def container(self, name: str, size_mib: int = SIZE_MIB, **settings: Any) -> Hand:
         """Return a new container that has not done anything."""
         config = self.config
-        told = ContainerSettings(
+        told = ContainerSettings.for_config(
+            config,
             container=name,
             pool=pool_of(IMAGE, size_mib),
             secret=SECRET,
             keep_alive_s=60.0,
-            lease_s=config.lease_s,
-            wait_slice_s=config.wait_slice_s,
-            retry_backoff_s=config.retry_backoff_s,
-            retry_backoff_cap_s=config.retry_backoff_cap_s,
-            inline_output_bytes=config.inline_output_bytes,
-            blob_chunk_bytes=config.blob_chunk_bytes,
         )
         return Hand(name, self.store, Container(replace(told, **settings), self.clock).life())
 

@@ -30,17 +30,13 @@ def handler(event: dict[str, str], context: object) -> dict[str, str]:
     """Be a Lambda function: the event says where the store is and what container this is."""
     storage = RedisStorage(event["url"], event["lab"])
     config = Config()
-    settings = ContainerSettings(
+    settings = ContainerSettings.for_config(
+        config,
         container=event["container"],
         pool=event["pool"],
         secret=SECRET,
         keep_alive_s=0.0,
         lease_s=60.0,
-        wait_slice_s=config.wait_slice_s,
-        retry_backoff_s=config.retry_backoff_s,
-        retry_backoff_cap_s=config.retry_backoff_cap_s,
-        inline_output_bytes=config.inline_output_bytes,
-        blob_chunk_bytes=config.blob_chunk_bytes,
     )
     log = os.memfd_create("log")
     try:
