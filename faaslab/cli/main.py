@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from faaslab import __version__
-from faaslab.cli import trace
+from faaslab.cli import image, trace
 from faaslab.cli.bench import bench
 from faaslab.cli.doctor import doctor
 from faaslab.cli.run import run
@@ -16,6 +16,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command()(doctor)
 app.command()(run)
 app.command()(bench)
+app.add_typer(image.app, name="image")
 app.add_typer(trace.app, name="trace")
 
 

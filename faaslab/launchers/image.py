@@ -100,6 +100,7 @@ def base_image(client: "docker.DockerClient", base: str = "", *, report: Callabl
         LauncherError: It can't be had; says why and what to do.
     """
     import docker.errors
+    import requests
 
     minor = client_minor()
     base = base or os.environ.get(BASE_VARIABLE, "")
@@ -112,11 +113,11 @@ def base_image(client: "docker.DockerClient", base: str = "", *, report: Callabl
     report(f"pulling {wanted}")
     try:
         client.images.pull(wanted)
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, requests.RequestException) as error:
         raise LauncherError(
             f"there is no base image {wanted!r}, and it can't be pulled: {_words(error)}. Either run "
-            f"`docker pull {wanted}` where the registry can be reached, or make a base without any registry: "
-            f"`{recipe_folder() / 'make_base'}` (as root, needs debootstrap)"
+            f"`docker pull {wanted}` where the registry can be reached, or make the base that is used when none is named, "
+            f"without any registry: `{recipe_folder() / 'make_base'}` (as root, needs debootstrap)"
         ) from None
     return wanted
 
@@ -294,7 +295,7 @@ def _build(
         if text:
             said.append(text)
         if step := re.match(r"Step (\d+)/(\d+) : (.*)", text):
-            report(f"image {tag}: step {step[1]} of {step[2]}: {step[3]}")
+            report(f"image {tag}: step {step[1]} of {step[2]}: {' '.join(step[3].split())}")
         if "error" in line:
             raise LauncherError(f"can't build image {tag} on {base!r}: {line['error']}: {' '.join(said[-5:])}")
 
