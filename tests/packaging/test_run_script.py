@@ -1,6 +1,8 @@
 """``./run`` sets up when it must, and only then; uv is replaced by a script that notes what it is asked."""
 
+import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,3 +119,13 @@ def test_help_needs_no_setup(clone: Clone) -> None:
     """``./run help`` lists the commands and installs nothing."""
     assert clone.uv_calls_of("help") == []
     assert "./run test" in clone.run("help").stdout
+
+
+def test_each_test_belongs_to_one_stage() -> None:
+    """Whatever marks a test has, one stage of ``./run test --all`` runs it, and only one."""
+    stages = re.findall(r'pytest (?:-n 2 )?-m (?:"([^"]*)"|(\w+)) "\$@"', (ROOT / "run").read_text("utf-8"))
+    names = ("docker", "browser", "slow", "notebook", "chaos")
+    for chosen in itertools.product((False, True), repeat=len(names)):
+        marks = dict(zip(names, chosen, strict=True))
+        running = [stage for stage in (quoted or bare for quoted, bare in stages) if eval(stage, {}, marks)]
+        assert len(running) == 1, (marks, running)
