@@ -11,7 +11,8 @@
     ├── ConfigError             a setting outside its range
     ├── RunError                a run that ended without its result
     │   ├── TaskFailed          user code raised, exited, or returned what can't be serialized
-    │   │   └── TaskTimeout     a task exceeded its ``timeout_s``
+    │   │   ├── TaskTimeout     a task exceeded its ``timeout_s``
+    │   │   └── TaskOutOfMemory a task needed more memory than its worker's size
     │   ├── WorkerLost          an invocation died more often than allowed
     │   ├── RunStalled          nothing runs, nothing is ready, no result
     │   ├── RunCancelled        cancelled by its user
@@ -92,6 +93,37 @@ class TaskFailed(RunError):
 
 class TaskTimeout(TaskFailed):
     """A task ran longer than its ``timeout_s`` and was killed."""
+
+
+class TaskOutOfMemory(TaskFailed):
+    """A task needed more memory than its worker's size and was killed by the kernel.
+
+    Attributes:
+        peak_bytes: The most that its container had used, all processes together; 0: the kernel does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task: str = "",
+        attempt: int = 0,
+        worker: str = "",
+        size_mib: int = 0,
+        remote_traceback: str = "",
+        logs: str = "",
+        peak_bytes: int = 0,
+    ) -> None:
+        super().__init__(
+            message,
+            task=task,
+            attempt=attempt,
+            worker=worker,
+            size_mib=size_mib,
+            remote_traceback=remote_traceback,
+            logs=logs,
+        )
+        self.peak_bytes = peak_bytes
 
 
 class WorkerLost(RunError):

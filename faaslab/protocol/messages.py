@@ -160,6 +160,8 @@ class Failure:
         remaining: Tasks to restart from; None: as last recorded (the worker died).
         backoff_s: First pause, doubled with every failure up to ``backoff_cap_s``.
         leaves: The container ends with it (its process was killed): it is handed nothing any more.
+        pool: Another attempt follows whatever ``retries`` says, in containers of this image and size, since those it
+            had will not do; it counts as one of the tries all the same. Empty: in containers as before.
     """
 
     claim: Claim
@@ -173,6 +175,7 @@ class Failure:
     backoff_cap_s: float = 0.0
     events: bytes = b""
     leaves: bool = False
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

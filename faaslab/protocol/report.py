@@ -12,8 +12,10 @@ class ErrorReport(msgspec.Struct, frozen=True):
     """A failed task, as it travels: text for people, the exception itself where it can be pickled.
 
     Attributes:
-        kind: ``raised``, ``serialization``, ``load`` (its code or arguments), ``timeout``, ``exit`` or ``impure``.
+        kind: ``raised``, ``serialization``, ``load`` (its code or arguments), ``timeout``, ``memory``, ``exit`` or
+            ``impure``.
         exception: Signed frame of the exception; empty where it can't be pickled.
+        peak_bytes: The most memory that its container had used; 0: not known, or not the matter.
     """
 
     task: int
@@ -25,6 +27,7 @@ class ErrorReport(msgspec.Struct, frozen=True):
     traceback: str = ""
     exception: bytes = b""
     logs: str = ""
+    peak_bytes: int = 0
 
     def encode(self) -> bytes:
         """Return the report as bytes."""

@@ -302,7 +302,7 @@ class MemoryStorage(Storage):
                 invocation.tasks = failure.remaining
             invocation.inputs_of = ()
             tries = run.tries[failure.task] = run.tries.get(failure.task, 0) + 1
-            will_retry = tries <= failure.retries
+            will_retry = bool(failure.pool) or tries <= failure.retries
             run.fresh.append(
                 TaskFailed(
                     self._clock.now_s(),
@@ -319,6 +319,7 @@ class MemoryStorage(Storage):
                 pause_s = min(failure.backoff_cap_s, failure.backoff_s * 2.0 ** (tries - 1))
                 invocation.state = "due"
                 invocation.attempt += 1
+                invocation.pool = failure.pool or invocation.pool
                 run.live += 1
                 self._due.append(
                     (self._clock.now_s() + pause_s, run.spec.run, failure.claim.invocation, invocation.attempt)

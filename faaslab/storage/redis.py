@@ -347,6 +347,7 @@ class RedisStorage(Storage):
             failure.events,
             failure.message,
             "1" if failure.leaves else "0",
+            failure.pool,
             len(failure.outputs),
             *outputs,
         )

@@ -7,8 +7,8 @@ platform. CPU seconds stay: a task does the same work, however slowly.
 
 What is not dilated looks d times as fast in virtual seconds: memory bandwidth and caches for the same work, the store
 and the way to it, starts of containers, and the engine's own time between tasks (``overhead_real_s`` in the metrics is
-in real seconds, to judge that by). Clocks that a task reads itself show real seconds: ``time.sleep(1)`` in a task is
-``1/d`` virtual seconds long.
+in real seconds, to judge that by). Clocks that a task reads itself show real seconds, and whatever it waits for on its
+own does not wait longer, but for ``time.sleep``, which workers lengthen.
 
 Source: D. Gupta et al., "To Infinity and Beyond: Time-Warped Network Emulation", NSDI 2006 (there d slows the clock of
 a whole virtual machine; here only quotas and emulated delays).

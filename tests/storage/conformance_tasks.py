@@ -435,6 +435,46 @@ class TaskConformance(DispatchConformance):
         scene.store.remove("c", "killed")
         assert door.pending(SMALL) == [("run", "i1", 1)]
 
+    @pytest.mark.parametrize("leaves", [False, True])
+    def test_a_failure_may_move_the_invocation(self, scene: Scene, door: BackDoor, leaves: bool) -> None:
+        """Without any retries another attempt is due, after the pause, in the pool that was named, and stays there."""
+        scene.start(spec(starts=starts(2)))
+        claim = scene.worker("small")
+        scene.container("large", LARGE)
+        reply = scene.fails(claim, 0, leaves=leaves, pool=LARGE, backoff_s=100.0, backoff_cap_s=250.0)
+        assert (reply.ended, reply.will_retry, reply.attempt) == (True, True, 1)
+        if leaves:
+            assert reply.next is None
+            assert door.pending(SMALL) == [("run", "i1", 1)]
+        else:
+            assert reply.next is not None
+            assert (reply.next.invocation, reply.next.pool) == ("i1", SMALL)
+        ((entry, left_s),) = door.due_in_s().items()
+        assert entry == ("run", "i0", 2)
+        assert 40 < left_s <= 100
+        (event,) = scene.said(TaskFailed)
+        assert (event.will_retry, event.attempt) == (True, 1)
+        assert scene.inbox("large") == []
+
+    def test_a_moved_invocation_stays_where_it_is(self, scene: Scene, door: BackDoor) -> None:
+        """Its next attempts, after a lapse or another failure, run in containers of the same pool."""
+        scene.start()
+        scene.fails(scene.worker("small"), 0, pool=LARGE)
+        assert scene.store.next("small") is None
+        scene.store.sweep(LONG_S)
+        assert scene.inbox("small") == []
+        assert door.pending(LARGE) == [("run", "start", 2)]
+        assert scene.said(InvocationRequested)[-1].size_mib == 1024
+        scene.worker("large", LARGE)
+        scene.store.remove("large", "killed")
+        claim = scene.worker("other", LARGE)
+        assert (claim.attempt, scene.said(InvocationRequested)[-1].size_mib) == (3, 1024)
+        assert scene.fails(claim, 0, retries=2).attempt == 2
+        scene.store.sweep(LONG_S)
+        (message,) = scene.inbox("other")
+        assert (message.attempt, message.pool) == (4, LARGE)
+        assert not scene.fails(message.claim("other"), 0, retries=2).will_retry
+
     def test_a_repeated_failure_is_fenced(self, scene: Scene) -> None:
         """It counts once."""
         scene.start()

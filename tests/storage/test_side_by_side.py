@@ -214,11 +214,13 @@ class SideBySide(RuleBasedStateMachine):
         kept=kept,
         left=st.none() | st.lists(tasks, max_size=2),
         slow=st.booleans(),
+        leaves=st.sampled_from([False, False, True]),
+        pool=st.sampled_from(["", "", *POOLS]),
     )
-    def fail(self, claim: Claim, task: int, kept: Any, left: Any, slow: bool) -> Any:
+    def fail(self, claim: Claim, task: int, kept: Any, left: Any, slow: bool, leaves: bool, pool: str) -> Any:
         remaining = None if left is None else tuple(left)
         pause_s = LONG_S if slow else 0.0
-        failure = Failure(claim, task, "boom", b"report", 2, kept, remaining, pause_s, pause_s)
+        failure = Failure(claim, task, "boom", b"report", 2, kept, remaining, pause_s, pause_s, b"", leaves, pool)
         return self.claim_of(self.both(lambda store: store.fail(failure)), claim.container)
 
     @rule(target=claims, claim=claims, gate=st.integers(7, 9), kept=kept)

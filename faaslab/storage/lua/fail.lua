@@ -1,20 +1,23 @@
 -- Record a failed attempt: another one after a pause, or the end of the run. ARGV: run, invocation, attempt,
--- container, task, error, retries, has remaining, remaining, backoff, cap, events, message, leaves,
--- number of outputs, task, bytes ... Answers {'ok', will retry, tries, next...}.
+-- container, task, error, retries, has remaining, remaining, backoff, cap, events, message, leaves, pool of the next
+-- attempt (empty: as before, if retries allow it), number of outputs, task, bytes ...
+-- Answers {'ok', will retry, tries, next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 
-store_kept(run, inv, 15)
+store_kept(run, inv, 16)
 if ARGV[8] == '1' then set(run, inv, 't', ARGV[9]) end
 local tries = call('HINCRBY', R(run, 'tries'), task, 1)
-local again = tries <= tonumber(ARGV[7])
+local pool = ARGV[15]
+local again = pool ~= '' or tries <= tonumber(ARGV[7])
 event({type = 'TaskFailed', at_s = NOW, task = tonumber(task), invocation = inv, container = c, attempt = tries,
   error = ARGV[13], will_retry = again})
 if again then
   end_attempt(run, inv, attempt, c, 'retry', claimed.waits_for)
   local following = call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
   set(run, inv, 's', 'due')
+  if pool ~= '' then set(run, inv, 'p', pool) end
   live(run, 1)
   local pause = math.min(tonumber(ARGV[11]), tonumber(ARGV[10]) * 2 ^ (tries - 1))
   call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
