@@ -350,7 +350,7 @@ class WorkerMachine:
         if outcome.logs or outcome.dropped_bytes:
             self._event(TaskLogged(now_s, task, self._claim.invocation, outcome.logs, outcome.dropped_bytes))
         if outcome.error is not None:
-            return (yield from self._fail(task, "raised", _words(outcome.error), outcome))
+            return (yield from self._fail(task, "raised", _words(outcome.error) + _cure(outcome.error), outcome))
         self._event(
             TaskExecuted(
                 now_s,
@@ -389,9 +389,7 @@ class WorkerMachine:
             function = container.loaded(dag.function_digest(task))
             args, kwargs = dag.call(task, {digest: container.constant(digest) for digest in digests[1:]}, inputs)
         except Exception as error:
-            message = f"its code or arguments can't be loaded on the worker: {_words(error)}"
-            if isinstance(error, ModuleNotFoundError):
-                message += f"; install {error.name!r} where workers run, or put the module beside the notebook"
+            message = f"its code or arguments can't be loaded on the worker: {_words(error)}{_cure(error)}"
             return (yield from self._fail(task, "load", message, Outcome(error=error)))
         return function, args, kwargs, input_bytes
 
@@ -644,6 +642,18 @@ class WorkerMachine:
             ),
         )
         return None
+
+
+def _cure(error: BaseException) -> str:
+    """Return what to do about a module that workers lack; empty for other errors."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    package = error.name.partition(".")[0]
+    return (
+        f". Workers have no module {package!r}: name the package that holds it in the launcher's requirements=, for "
+        f"instance fl.DockerLauncher(requirements=[{package!r}]); a module of your own travels by itself if the client "
+        "has imported it"
+    )
 
 
 def _words(error: BaseException) -> str:
