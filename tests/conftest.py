@@ -2,9 +2,13 @@
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from faaslab.errors import LauncherError
+from faaslab.launchers import engine
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,24 @@ def redis_server_path() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return Path(found)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a Docker engine where none answers; in CI that is a failure."""
+    if item.get_closest_marker("docker") is None:
+        return
+    reason = missing_engine()
+    if reason and os.environ.get("FAASLAB_CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@cache
+def missing_engine() -> str:
+    """Return why there is no Docker engine; empty if there is one."""
+    try:
+        engine.connect().close()
+    except LauncherError as error:
+        return str(error)
+    return ""

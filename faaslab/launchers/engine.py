@@ -64,7 +64,7 @@ def connect() -> docker.DockerClient:
         raise LauncherError(
             f"no Docker engine answers ({error}); start one, or name it in DOCKER_HOST, and see that this user may use "
             "its socket; `faaslab doctor` checks it. Without Docker: launcher='process'"
-        ) from error
+        ) from None  # the cause would keep the failed client, and its open socket, alive
 
 
 def capacity(client: docker.DockerClient) -> Capacity:

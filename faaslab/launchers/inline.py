@@ -7,7 +7,7 @@ Delays are not emulated, ``timeout_s`` is not enforced, and nothing is started o
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from faaslab.config import Config
 from faaslab.errors import ConfigError, Fenced, PayloadError
 from faaslab.launchers.direct import execute_here
 from faaslab.launchers.pool import Limits, PoolManager
+from faaslab.launchers.requirements import check_installed, read_requirements
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.messages import RunStatus
 from faaslab.protocol.storage import Storage
@@ -44,9 +45,11 @@ class InlineLauncher:
             anything faster.
         clock: Times of events and of retries.
         sleep: Waits until a retry is due, in seconds.
+        requirements: What tasks import; tasks run in this Python, which must have it.
 
     Raises:
         ConfigError: ``containers`` is below 1.
+        LauncherError: A requirement is not installed here.
     """
 
     name = "inline"
@@ -57,7 +60,9 @@ class InlineLauncher:
         *,
         clock: Clock | None = None,
         sleep: Callable[[float], object] = time.sleep,
+        requirements: Sequence[str] | str = (),
     ) -> None:
+        check_installed(read_requirements(requirements), self.name)
         if containers < 1:
             raise ConfigError(f"an inline launcher needs at least 1 container, not {containers}")
         self._limit = containers

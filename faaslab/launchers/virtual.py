@@ -15,7 +15,7 @@ faults give the same events, byte by byte.
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from faaslab.launchers.faults import (
 )
 from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.pool import Limits, PoolManager
+from faaslab.launchers.requirements import check_installed, read_requirements
 from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.messages import (
     Claim,
@@ -113,9 +114,11 @@ class VirtualLauncher:
         model: How long things take.
         faults: What goes wrong.
         limit: How many containers may exist at a time.
+        requirements: What tasks import; tasks run in this Python, which must have it.
 
     Raises:
         ConfigError: ``limit`` is below 1.
+        LauncherError: A requirement is not installed here.
     """
 
     name = "virtual"
@@ -126,7 +129,9 @@ class VirtualLauncher:
         model: VirtualModel | None = None,
         faults: FaultSchedule | None = None,
         limit: int = 1000,
+        requirements: Sequence[str] | str = (),
     ) -> None:
+        check_installed(read_requirements(requirements), self.name)
         if limit < 1:
             raise ConfigError(f"a virtual launcher needs a limit of at least 1 container, not {limit}")
         self.seed = seed

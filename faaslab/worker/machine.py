@@ -649,6 +649,11 @@ def _cure(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     package = error.name.partition(".")[0]
+    if package == "faaslab":
+        return (
+            ". Workers hold only what tasks need of FaaSLab: a task can't start a run of its own, plan or draw; do "
+            "that in the client"
+        )
     return (
         f". Workers have no module {package!r}: name the package that holds it in the launcher's requirements=, for "
         f"instance fl.DockerLauncher(requirements=[{package!r}]); a module of your own travels by itself if the client "

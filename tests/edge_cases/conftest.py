@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from faaslab.client import Lab
-from tests.edge_cases.engines import PLANNERS, Engine, labs, pairs, planner_for
+from tests.edge_cases.engines import Engine, labs, pairs, planner_for, singles
 
 
 @pytest.fixture(scope="module")
@@ -14,20 +14,14 @@ def _labs() -> Iterator[Callable[[str], Lab]]:
         yield lab_of
 
 
-def _label(pair: tuple[str, int]) -> str:
-    name, number = pair
-    planner = PLANNERS[number]
-    return name if number < 0 else f"{name}-{planner if isinstance(planner, str) else planner.name}"
-
-
-@pytest.fixture(params=pairs(), ids=_label)
+@pytest.fixture(params=pairs())
 def engine(request: pytest.FixtureRequest, _labs: Callable[[str], Lab]) -> Engine:
     """An engine with a planner."""
     name, number = request.param
     return Engine(name, _labs(name), planner_for(number, request.node.originalname))
 
 
-@pytest.fixture(params=sorted({name for name, _ in pairs()}))
+@pytest.fixture(params=singles())
 def one_engine(request: pytest.FixtureRequest, _labs: Callable[[str], Lab]) -> Engine:
     """An engine with one planner, for tests that take long."""
     return Engine(request.param, _labs(request.param), "wukong")

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from faaslab.client import Lab, Run
 from faaslab.config import Config
+from faaslab.launchers.docker import DockerLauncher
 from faaslab.launchers.inline import InlineLauncher
 from faaslab.launchers.process import ProcessLauncher
 from faaslab.launchers.virtual import VirtualLauncher
@@ -30,10 +33,16 @@ def _process() -> Lab:
     return Lab(ProcessLauncher(limit=2), config=Config(runs_dir=""))
 
 
+def _docker() -> Lab:
+    launcher = DockerLauncher(limit=2, allow_contention=True, requirements=("numpy", "pandas", "pyarrow"))
+    return Lab(launcher, config=Config(runs_dir=""))
+
+
 ENGINES: dict[str, Callable[[], Lab]] = {
     "inline": _inline,
     "virtual": _virtual,
     "process": _process,
+    "docker": _docker,
 }
 """Each makes a lab, which is closed after the tests of a module."""
 
@@ -70,9 +79,27 @@ class Engine:
         return value, Counter(ids[event.task] for event in run.trace.events if isinstance(event, TaskExecuted))
 
 
-def pairs() -> list[tuple[str, int]]:
+def pairs() -> list[Any]:
     """Return what tests are repeated for: cheap engines with every planner, others with one that differs by test."""
-    return [(name, number) for name in ENGINES for number in (range(len(PLANNERS)) if name in IN_PROCESS else (-1,))]
+    return [
+        pytest.param((name, number), id=_label(name, number), marks=_marks(name))
+        for name in ENGINES
+        for number in (range(len(PLANNERS)) if name in IN_PROCESS else (-1,))
+    ]
+
+
+def singles() -> list[Any]:
+    """Return the engines."""
+    return [pytest.param(name, id=name, marks=_marks(name)) for name in ENGINES]
+
+
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.docker] if name == "docker" else []
+
+
+def _label(name: str, number: int) -> str:
+    planner = PLANNERS[number]
+    return name if number < 0 else f"{name}-{planner if isinstance(planner, str) else planner.name}"
 
 
 def planner_for(number: int, test: str) -> str | Planner:
