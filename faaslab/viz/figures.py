@@ -21,6 +21,12 @@ from faaslab.viz.theme import COLUMN_IN, HATCHES, PALETTE, PaperFigure, paper_st
 MOVED = {"stored_bytes": "stored", "fetched_bytes": "fetched", "inline_bytes": "inline"}
 """What is moved between workers: metric and label."""
 
+_CONTENDED_MARKER = "D"
+_RUN_LOOKS: dict[str, dict[str, Any]] = {
+    "o": {"ms": 2.6, "mec": "white", "mew": 0.2, "alpha": 0.8},
+    _CONTENDED_MARKER: {"ms": 2.8, "mfc": "white", "mew": 0.7},
+}
+
 
 def run_table(traces: Iterable[Trace]) -> pd.DataFrame:
     """Return one row for each run: what it was, how it ended, and its metrics; what the figures are drawn from."""
@@ -43,6 +49,7 @@ def makespan_figure(
     """Return makespan by planner: every run as a point, the statistic with its bootstrap confidence interval.
 
     One panel for each workflow. Runs that did not finish are left out; the planner's label counts them (n = 9 of 10).
+    Runs with tasks that others held up are open diamonds, counted in the label as well; the statistic has them in it.
 
     Args:
         runs: A table as ``run_table`` makes it.
@@ -55,20 +62,31 @@ def makespan_figure(
 
     def draw(axes: Axes, finished: pd.DataFrame, planners: Sequence[str]) -> None:
         for row, planner in enumerate(planners):
-            samples = sorted(finished.loc[finished["planner"] == planner, "makespan_s"])
-            if not samples:
+            of_planner = finished[finished["planner"] == planner].sort_values("makespan_s")
+            if of_planner.empty:
                 continue
-            # Spread by rank, not by chance: the same figure from the same data.
-            spread = [row + 0.2 + 0.07 * (index % 3 - 1) for index in range(len(samples))]
+            samples = of_planner["makespan_s"].tolist()
+            contended = (of_planner["contended_tasks"] > 0).tolist()
             color = PALETTE[row % len(PALETTE)]
-            axes.plot(samples, spread, "o", ms=2.6, mfc=color, mec="white", mew=0.2, alpha=0.8, clip_on=False)
+            for marker, look in _RUN_LOOKS.items():
+                # Spread by rank, not by chance: the same figure from the same data.
+                points = [
+                    (sample, row + 0.2 + 0.07 * (index % 3 - 1))
+                    for index, sample in enumerate(samples)
+                    if contended[index] is (marker == _CONTENDED_MARKER)
+                ]
+                if points:  # a line without points would confuse the layout
+                    look = {"mfc": color, "mec": color} | look
+                    axes.plot([x for x, _ in points], [y for _, y in points], marker, clip_on=False, **look)
             _draw_interval(axes, bootstrap(samples, statistic), row - 0.1)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))
 
     label = f"makespan (s): {statistic}, {CONFIDENCE:.0%} CI, and runs"
+    if _contended(runs).any():
+        label += " (◇ contended)"
     with paper_style():
-        return _panels(runs, draw, label, width_in=width_in, row_in=0.38)
+        return _panels(runs, draw, label, width_in=width_in, row_in=0.38 if not _contended(runs).any() else 0.48)
 
 
 def bytes_figure(runs: pd.DataFrame, *, width_in: float = COLUMN_IN) -> PaperFigure:
@@ -192,9 +210,19 @@ def _panels(
 
 def _counted(runs: pd.DataFrame, planner: str) -> str:
     """Return a planner's name with the number of runs behind its row."""
-    status = runs.loc[runs["planner"] == planner, "status"]
-    finished = int((status == "finished").sum())
-    return f"{planner}\nn = {finished}" + (f" of {len(status)}" if finished < len(status) else "")
+    of_planner = runs[runs["planner"] == planner]
+    finished = int((of_planner["status"] == "finished").sum())
+    contended = int(_contended(of_planner).sum())
+    return (
+        f"{planner}\nn = {finished}"
+        + (f" of {len(of_planner)}" if finished < len(of_planner) else "")
+        + (f"\n({contended} contended)" if contended else "")
+    )
+
+
+def _contended(runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which runs are drawn and had a task that others held up."""
+    return (runs["status"] == "finished") & (runs["contended_tasks"] > 0)
 
 
 def _draw_interval(axes: Axes, interval: Interval, at: float) -> None:

@@ -12,11 +12,13 @@ from matplotlib.patches import Patch
 from faaslab.trace import Trace
 from faaslab.trace.records import Records
 from faaslab.viz.theme import (
+    CONTENDED,
+    CONTENDED_COLOR,
+    CONTENDED_HATCH,
     DOUBLE_COLUMN_IN,
     PHASE_COLORS,
     PHASE_HATCHES,
     PHASE_LABELS,
-    PHASES,
     PaperFigure,
     paper_style,
 )
@@ -31,8 +33,13 @@ _NARROW_IN = 5.0
 _NARROW_HEAD_IN = 1.25
 _LABEL_IN = 0.13
 """Height that a row's label needs; in lower rows only some are labelled."""
+_LINE_IN = 0.135
+"""Height of another line below the title."""
 _HATCH_ROW_IN = 0.1
 """Height below which hatches only blur."""
+_LABELS = PHASE_LABELS | {CONTENDED: "execute, contended"}
+_COLORS = PHASE_COLORS | {CONTENDED: CONTENDED_COLOR}
+_HATCHES = PHASE_HATCHES | {CONTENDED: CONTENDED_HATCH}
 _OTHER_COLOR = "#f2f2f2"
 _EDGE_COLOR = "#555555"
 
@@ -41,7 +48,9 @@ def gantt(trace: Trace, *, width_in: float = DOUBLE_COLUMN_IN) -> PaperFigure:
     """Return a Gantt chart: one row for each container, one bar for each cold start, fetch, execution, store and wait.
 
     Containers are in the order of their first use. A pale bar behind is a worker (an invocation) from launch to end; a
-    cross marks a failed task attempt or a worker that was lost. Rows get lower, and labels fewer, as there are more.
+    cross marks a failed task attempt or a worker that was lost. Executions that others held up (``contended`` in
+    ``Trace.tasks``) have a look of their own, and a line below the title says how much of the run that was. Rows get
+    lower, and labels fewer, as there are more.
 
     Args:
         trace: The run.
@@ -54,13 +63,15 @@ def gantt(trace: Trace, *, width_in: float = DOUBLE_COLUMN_IN) -> PaperFigure:
     row_in = body_in / max(1, len(rows))
     with paper_style():
         narrow = width_in < _NARROW_IN
-        figure = PaperFigure(figsize=(width_in, body_in + (_NARROW_HEAD_IN if narrow else _HEAD_IN)))
+        title = _title(trace, "\n" if narrow else ", ", "\n" if narrow else " ")
+        head_in = (_NARROW_HEAD_IN if narrow else _HEAD_IN) + _LINE_IN * (title.count("\n") - narrow)
+        figure = PaperFigure(figsize=(width_in, body_in + head_in))
         axes = figure.add_subplot()
         hatched = row_in >= _HATCH_ROW_IN
         handles = _draw_bars(axes, records, rows, hatched=hatched)
         handles += _draw_crosses(axes, records, rows, row_in)
         _label(axes, trace, rows, row_in)
-        axes.set_title(_title(trace, "\n" if narrow else ", "), loc="left")
+        axes.set_title(title, loc="left")
         if handles:
             columns = 4 if narrow else len(handles)
             figure.legend(handles=handles, loc="outside upper center", ncols=columns)
@@ -75,26 +86,25 @@ def _draw_bars(axes: Axes, records: Records, rows: dict[str, int], *, hatched: b
     axes.add_collection(
         PolyCollection(_boxes(workers, 0.9), facecolors=_OTHER_COLOR, edgecolors=_EDGE_COLOR, linewidths=edge)
     )
-    handles = []
-    draw_order = ("wait", "startup", "store", "fetch", "exec")
-    for phase in draw_order:
-        bars = [
-            (rows[worker.container], begin_s - start_s, end_s - start_s)
-            for worker in records.workers
-            for name, begin_s, end_s, _ in worker.intervals
-            if name == phase
-        ]
-        if not bars:
-            continue
-        hatch = PHASE_HATCHES[phase] if hatched else ""
+    bars: dict[str, list[tuple[int, float, float]]] = {}
+    attempts = records.attempts()
+    for worker in records.workers:
+        for phase, begin_s, end_s, task in worker.intervals:
+            attempt = attempts.get((worker.invocation, worker.attempt, task)) if phase == "exec" else None
+            kind = CONTENDED if attempt and attempt.contended else phase
+            bars.setdefault(kind, []).append((rows[worker.container], begin_s - start_s, end_s - start_s))
+    handles = {}
+    draw_order = ("wait", "startup", "store", "fetch", "exec", CONTENDED)
+    for kind in (kind for kind in draw_order if kind in bars):
+        hatch = _HATCHES[kind] if hatched else ""
         look: dict[str, Any] = {
-            "facecolor": PHASE_COLORS[phase],
+            "facecolor": _COLORS[kind],
             "edgecolor": "white",
             "linewidth": 0.2 if hatched else 0.0,
         }
-        axes.add_collection(PolyCollection(_boxes(bars, 0.8), hatch=hatch, **look))
-        handles.append((PHASES.index(phase), Patch(label=PHASE_LABELS[phase], hatch=hatch, **look)))
-    entries: list[Artist] = [handle for _, handle in sorted(handles, key=lambda entry: entry[0])]
+        axes.add_collection(PolyCollection(_boxes(bars[kind], 0.8), hatch=hatch, **look))
+        handles[kind] = Patch(label=_LABELS[kind], hatch=hatch, **look)
+    entries: list[Artist] = [handles[kind] for kind in _LABELS if kind in handles]
     if workers:
         entries.append(Patch(facecolor=_OTHER_COLOR, edgecolor=_EDGE_COLOR, linewidth=0.3, label="other"))
     return entries
@@ -153,13 +163,19 @@ def _label(axes: Axes, trace: Trace, rows: dict[str, int], row_in: float) -> Non
     axes.set_xlabel("seconds since the run was submitted")
 
 
-def _title(trace: Trace, separator: str) -> str:
+def _title(trace: Trace, separator: str, space: str) -> str:
     metrics = trace.metrics
     status = "" if trace.status == "finished" else f" ({trace.status or 'not ended'})"
-    return (
+    title = (
         f"{trace.manifest.dag_name}, {trace.manifest.planner}: {metrics['makespan_s']:.3g} s{status}{separator}"
         f"{metrics['tasks']} tasks, starts: {metrics['cold_starts']} cold, {metrics['warm_starts']} warm"
     )
+    if metrics["contended_tasks"]:
+        title += (
+            f"\ncontended: {metrics['contended_tasks']} of {metrics['tasks']} tasks;{space}"
+            f"{metrics['contention_s']:.3g} of {metrics['exec_s']:.3g} s of execution lost to other work"
+        )
+    return title
 
 
 def _short(name: str, limit: int = 14) -> str:

@@ -25,6 +25,11 @@ PHASE_LABELS = {"startup": "cold start", "fetch": "fetch", "exec": "execute", "s
 PHASE_COLORS = {"startup": "#d55e00", "fetch": "#56b4e9", "exec": "#0173b2", "store": "#029e73", "wait": "#c8c8c8"}
 PHASE_HATCHES = {"startup": "////", "fetch": "....", "exec": "", "store": "\\\\\\\\", "wait": ""}
 
+CONTENDED = "contended"
+"""An execution that others held up: it looks like a phase of its own, since its length says something of the others."""
+CONTENDED_COLOR = "#cc78bc"
+CONTENDED_HATCH = "xxxx"
+
 _RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same figure on every machine

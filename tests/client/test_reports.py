@@ -1,14 +1,20 @@
 """Nothing that happens to a run is lost on the way to its user: events, costs, reasons."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
 import faaslab as fl
+from faaslab.client.outcome import error_of
 from faaslab.graph.generators import fan, one
+from faaslab.protocol.messages import RunStatus
+from faaslab.protocol.payload import Codec
+from faaslab.protocol.report import ErrorReport
 from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.trace.events import AnyEvent, RunEnded, TaskExecuted
@@ -49,6 +55,41 @@ def test_messages_that_are_no_utf8_travel() -> None:
     """A lone surrogate is shown as an escape."""
     with plain_lab() as lab, pytest.raises(fl.TaskFailed, match=r"caf\\udce9"):
         lab.compute(odd_name())
+
+
+def ended_with(report: ErrorReport) -> fl.RunError:
+    """Return the error of a run that a report ended."""
+    status = RunStatus("failed", f"task failed|{report.attempt}", report.encode())
+    return error_of("r-1", status, ["load#0"], Codec(b"s" * 32), {})
+
+
+def test_a_task_out_of_memory_is_told_what_to_do() -> None:
+    """The error has size and peak, says both, and names the ways out."""
+    message = "the kernel killed it for want of memory; its container's peak was 255.9 of 256 MiB"
+    error = ended_with(ErrorReport(0, "memory", 1, "c1", 256, message, logs="half\n", peak_bytes=268_330_598))
+    assert isinstance(error, fl.TaskOutOfMemory)
+    assert (error.task, error.attempt, error.size_mib, error.peak_bytes) == ("load#0", 1, 256, 268_330_598)
+    assert error.logs == "half\n"
+    assert str(error).startswith(
+        "task 'load#0' failed on attempt 1 (worker c1, 256 MiB): the kernel killed it for want of memory; its "
+        "container's peak was 255.9 of 256 MiB. Give it more: sizes=[512], @task(memory_mib=512), or memory_escalation"
+    )
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.peak_bytes, copy.task) == (str(error), error.peak_bytes, "load#0")
+
+
+@pytest.mark.parametrize(("size_mib", "advice"), [(8000, "sizes=[10240]"), (10_240, "in more tasks")])
+def test_more_memory_than_the_largest_size_is_not_advised(size_mib: int, advice: str) -> None:
+    """Sizes end somewhere."""
+    assert advice in str(ended_with(ErrorReport(0, "memory", 1, "c1", size_mib, "killed")))
+
+
+def test_other_failures_are_not_out_of_memory() -> None:
+    """Nor does a report of before, without a peak, fail to be read."""
+    report = ErrorReport(0, "raised", 2, "c1", 256, "ValueError: no")
+    assert type(ended_with(report)) is fl.TaskFailed
+    fields = {name: value for name, value in msgspec.structs.asdict(report).items() if name != "peak_bytes"}
+    assert ErrorReport.decode(msgspec.msgpack.encode(fields)) == report
 
 
 def test_all_events_of_a_run_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import random
 
+import msgspec
+
 from faaslab.trace import Manifest, Trace
 from faaslab.trace.events import (
     AnyEvent,
@@ -71,6 +73,16 @@ def two_workers() -> list[AnyEvent]:
         ContainerExited(T0 + 9.5, "c-0", "idle"),
         RunEnded(T0 + 9.5, "finished"),
     ]
+
+
+def contended(trace: Trace, every: int = 3) -> Trace:
+    """Return the same run, in which every third execution had waited for a CPU for a part of its time."""
+    events: list[AnyEvent] = []
+    for event in trace.events:
+        if isinstance(event, TaskExecuted) and event.task % every == 0:
+            event = msgspec.structs.replace(event, queued_s=event.duration_s * 0.4)
+        events.append(event)
+    return Trace.from_events(events, trace.manifest)
 
 
 def synthetic(

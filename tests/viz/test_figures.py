@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from faaslab.trace import Trace
 from faaslab.viz import bytes_figure, gantt, makespan_figure, paper_style, run_table, save_figure
-from tests.trace.runs import manifest, synthetic, two_workers
+from tests.trace.runs import contended, manifest, synthetic, two_workers
 
 
 def runs() -> pd.DataFrame:
@@ -62,6 +63,28 @@ def test_gantt_is_readable_at_any_size(containers: int, width_in: float) -> None
     assert figure.get_size_inches()[1] < 9
 
 
+@pytest.mark.parametrize(("containers", "width_in"), [(1, 7.0), (4, 3.33), (30, 3.33), (400, 7.0)])
+def test_gantt_marks_contended_tasks(containers: int, width_in: float) -> None:
+    """They have a look of their own in the legend, and a line below the title says how much they lost; all is in."""
+    tasks = containers * 6
+    figure = gantt(contended(synthetic(tasks, containers)), width_in=width_in)
+    shown = texts(figure)
+    assert {"execute", "execute, contended"} <= set(shown)
+    title = figure.axes[0].get_title(loc="left").replace("\n", " ")
+    assert f"contended: {tasks // 3} of {tasks} tasks" in title
+    assert sticks_out_in(figure) < 0.02
+    assert figure.get_size_inches()[1] < 9
+    plain = texts(gantt(synthetic(tasks, containers), width_in=width_in))
+    assert not any("contended" in text for text in plain)
+
+
+def test_gantt_of_a_run_of_nothing_but_contended_tasks() -> None:
+    """What is not there has no entry in the legend; failed attempts still have theirs."""
+    shown = texts(gantt(contended(Trace.from_events(two_workers(), manifest(3)), every=1), width_in=3.33))
+    assert "execute" not in shown
+    assert {"execute, contended", "failed or lost"} <= set(shown)
+
+
 def test_gantt_of_a_run_without_workers() -> None:
     """A run that was cancelled before anything started still has a chart."""
     figure = gantt(Trace.from_events(two_workers()[:1], manifest(3)))
@@ -77,6 +100,27 @@ def test_makespan_figure() -> None:
     assert figure.axes[1].get_yticklabels()[0].get_text() == "per_task\nn = 4 of 5"
     assert sticks_out_in(figure) < 0.02
     assert sticks_out_in(makespan_figure(runs().groupby("planner").head(1), statistic="mean")) < 0.02
+
+
+def points(figure: Figure, marker: str) -> int:
+    """Return how many points of a figure have a marker."""
+    return sum(len(line.get_xdata()) for line in figure.findobj(Line2D) if line.get_marker() == marker)  # type: ignore[arg-type]
+
+
+def test_makespan_figure_marks_contended_runs() -> None:
+    """Finished runs with contended tasks have another marker and are counted in the label; the others look as ever."""
+    table = runs()
+    assert points(makespan_figure(table), "D") == 0
+    first = table.index[(table["planner"] == "wukong") & (table["workflow"] == "fake")]
+    table.loc[first[:2], "contended_tasks"] = 3
+    table.loc[first[4], ["contended_tasks", "status"]] = [7, "failed"]
+    figure = makespan_figure(table)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["per_task\nn = 5", "wukong\nn = 4 of 5\n(2 contended)"]
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()][1] == "wukong\nn = 5"
+    assert (points(figure, "D"), points(figure, "o")) == (2, 16)
+    assert any("◇ contended" in text for text in texts(figure))
+    assert sticks_out_in(figure) < 0.02
 
 
 def test_bytes_figure() -> None:
