@@ -116,8 +116,8 @@ def base_image(client: "docker.DockerClient", base: str = "", *, report: Callabl
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise LauncherError(
             f"there is no base image {wanted!r}, and it can't be pulled: {_words(error)}. Either run "
-            f"`docker pull {wanted}` where the registry can be reached, or make the base that is used when none is named, "
-            f"without any registry: `{recipe_folder() / 'make_base'}` (as root, needs debootstrap)"
+            f"`docker pull {wanted}` where the registry can be reached, or make the base that is used when none is "
+            f"named, without any registry: `{recipe_folder() / 'make_base'}` (as root, needs debootstrap)"
         ) from None
     return wanted
 
@@ -197,7 +197,8 @@ class _Target:
 
 def _target(client: "docker.DockerClient", base: str, base_id: str) -> _Target:
     """Return what a base image holds, as remembered by an image that was built on it, or by a look into it."""
-    built = client.api.images(filters={"label": f"faaslab.base={base_id}"})
+    # Only what has our own tag: users build on worker images, change them, and the labels stay.
+    built = client.api.images(REPOSITORY, filters={"label": f"faaslab.base={base_id}"})
     if built:
         python, platform_ = built[0]["Labels"]["faaslab.python"], built[0]["Labels"]["faaslab.platform"]
     else:
