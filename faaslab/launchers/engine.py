@@ -11,6 +11,7 @@ The connection is all a container needs to live: its input ends when whoever att
 import contextlib
 import fcntl
 import hashlib
+import os
 import socket
 import struct
 import time
@@ -30,6 +31,7 @@ LAB, MACHINE, LOCK = "faaslab.lab", "faaslab.machine", "faaslab.lock"
 CALL_S = 60.0
 """A call that the engine does not answer within this time has failed."""
 REMOVE_S = 10.0
+USUAL_SOCKET = "unix:///var/run/docker.sock"
 _FRAME = struct.Struct(">BxxxL")
 _POLL_S = 0.02
 
@@ -58,13 +60,25 @@ def connect() -> docker.DockerClient:
         LauncherError: None answers.
     """
     try:
+        _knock(os.environ.get("DOCKER_HOST") or USUAL_SOCKET)
         # The client asks the engine which version of the interface to speak: engines refuse what is too old for them.
         return docker.from_env(timeout=int(CALL_S), version="auto")
-    except DockerException as error:
+    except (DockerException, OSError) as error:
         raise LauncherError(
             f"no Docker engine answers ({error}); start one, or name it in DOCKER_HOST, and see that this user may use "
             "its socket; `faaslab doctor` checks it. Without Docker: launcher='process'"
-        ) from None  # the cause would keep the failed client, and its open socket, alive
+        ) from error
+
+
+def _knock(url: str) -> None:
+    """Connect to a Unix socket once: the SDK leaves its socket open where nobody listens.
+
+    Raises:
+        OSError: Nobody listens.
+    """
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.connect(url.removeprefix("unix://"))
 
 
 def capacity(client: docker.DockerClient) -> Capacity:
