@@ -4,18 +4,21 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from faaslab.config import Config
-from faaslab.errors import ConfigError, StoreUnavailable
+from faaslab.errors import ConfigError, LauncherError, StoreUnavailable
 
 MIN_PYTHON = (3, 11)
 MIN_TEMP_FREE_BYTES = 1024**3
+MIN_ENGINE_FREE_BYTES = 2 * 1024**3
 PING_TIMEOUT_S = 2.0
 DOCKER_TIMEOUT_S = 5
 
@@ -101,26 +104,109 @@ def check_temp_space() -> Check:
 
 def check_docker() -> Check:
     """Look for a Docker engine, which only the launcher ``"docker"`` needs."""
+    try:
+        info = _engine_info()
+    except LauncherError as error:
+        fix = 'only launcher "docker" needs it: install and start Docker, and let this user reach its socket'
+        return Check("docker", Status.MISSING, str(error), fix)
+    found = (
+        f"engine {info['ServerVersion']}, cgroup v{info.get('CgroupVersion', '1')} ({info['CgroupDriver']}), storage "
+        f"driver {info['Driver']}, {info['NCPU']} cores, {info['MemTotal'] // 2**20} MiB"
+    )
+    lacking = [what for key, what in (("MemoryLimit", "memory"), ("CpuCfsQuota", "CPU")) if not info[key]]
+    if lacking:
+        fix = "containers would not have their sizes; start that machine with the cgroup controllers switched on"
+        return Check("docker", Status.MISSING, f"{found}, but no limits for {' and '.join(lacking)}", fix)
+    return Check("docker", Status.OK, found)
+
+
+def check_worker_image() -> Check:
+    """Look for the image that Docker workers of this client run, and compare what must be the same on both sides."""
+    from faaslab.launchers.engine import connect
+    from faaslab.launchers.image import check_image, ensure_image
+
+    def stop(line: str) -> None:
+        # Only told what has to be made: what is there is returned without a word.
+        raise _NotBuilt(line)
+
+    try:
+        with closing(connect()) as client:
+            image = ensure_image(client, report=stop)
+            check_image(image)
+    except _NotBuilt:
+        return Check(
+            "worker image", Status.MISSING, "not built yet", "the first run builds it, or `faaslab image build`"
+        )
+    except LauncherError as error:
+        return Check("worker image", Status.MISSING, str(error), 'only launcher "docker" needs it')
+    found = f"{image.tag}, Python {image.python} (here {platform.python_version()}), cloudpickle {image.cloudpickle}"
+    return Check("worker image", Status.OK, found)
+
+
+class _NotBuilt(Exception):
+    """Something would have to be built or pulled."""
+
+
+def check_engine_space() -> Check | None:
+    """Check the disk where an engine on this machine keeps images and containers; None: it is out of sight."""
+    from faaslab.launchers.engine import capacity, connect
+
+    try:
+        with closing(connect()) as client:
+            folder = str(client.info()["DockerRootDir"]) if capacity(client).local else ""
+        free_bytes = shutil.disk_usage(folder).free
+    except (LauncherError, OSError):  # no engine, or one that runs in a virtual machine
+        return None
+    found = f"{free_bytes / 1024**3:.1f} GiB free in {folder}"
+    if free_bytes < MIN_ENGINE_FREE_BYTES:
+        fix = "`faaslab image prune` removes unused worker images, `docker system prune` more"
+        return Check("engine space", Status.MISSING, found, fix)
+    return Check("engine space", Status.OK, found)
+
+
+def _engine_info() -> dict[str, Any]:
+    """Return what the engine says of itself, soon.
+
+    Raises:
+        LauncherError: None answers.
+    """
     import docker
     import requests
 
     try:
-        client = docker.from_env(timeout=DOCKER_TIMEOUT_S)
-        try:
-            version = client.version()["Version"]
-        finally:
-            client.close()
+        with closing(docker.from_env(timeout=DOCKER_TIMEOUT_S)) as client:
+            info: dict[str, Any] = client.info()
     except (docker.errors.DockerException, requests.RequestException) as error:
-        fix = 'only launcher "docker" needs it: install and start Docker, and let this user reach its socket'
-        return Check("docker", Status.MISSING, f"no engine reachable: {error}", fix)
-    return Check("docker", Status.OK, f"engine {version}")
+        raise LauncherError(f"no engine reachable: {error}") from error
+    return info
+
+
+def _checks() -> Iterator[Check]:
+    yield check_python()
+    yield check_store()
+    yield check_temp_space()
+    docker = check_docker()
+    yield docker
+    if docker.status is Status.OK:
+        yield check_worker_image()
+        if space := check_engine_space():
+            yield space
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help='Measure this machine with Docker workers: profile "this machine".')
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Calibrate with few repetitions.")] = False,
 ) -> None:
     """Say what this machine lacks to run workflows, and how to get it."""
-    checks = [check_python(), check_store(), check_temp_space(), check_docker()]
+    if calibrate:
+        _calibrate(as_json=as_json, quick=quick)
+        return
+    if quick:
+        raise typer.BadParameter("--quick is for --calibrate")
+    checks = list(_checks())
     ok = all(check.status is not Status.FAILED for check in checks)
     if as_json:
         typer.echo(msgspec.json.encode({"ok": ok, "checks": [asdict(check) for check in checks]}).decode())
@@ -131,3 +217,18 @@ def doctor(
                 typer.echo(f"{'':8}→ {check.fix}")
     if not ok:
         raise typer.Exit(1)
+
+
+def _calibrate(*, as_json: bool, quick: bool) -> None:
+    from faaslab.cli import calibrate
+    from faaslab.model.profiles import save_calibration
+
+    effort = calibrate.QUICK if quick else calibrate.FULL
+    calibration, measured = calibrate.calibrate(effort, lambda line: typer.echo(line, err=True))
+    path = save_calibration(calibration)
+    if as_json:
+        typer.echo(msgspec.json.encode(calibration).decode())
+        return
+    for line in calibrate.lines_of(measured):
+        typer.echo(line)
+    typer.echo(f'saved as profile "{calibration.profile.name}" in {path}')

@@ -14,7 +14,7 @@ import faaslab
 from faaslab.cli import doctor
 from faaslab.cli.doctor import Status
 from faaslab.cli.main import app, main
-from faaslab.errors import ConfigError, StoreUnavailable
+from faaslab.errors import ConfigError, LauncherError, StoreUnavailable
 
 DiskUsage = namedtuple("DiskUsage", "total used free")
 
@@ -24,8 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning
 
 
 @pytest.fixture(autouse=True)
-def no_configured_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.delenv("FAASLAB_REDIS_URL", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")  # tests/docker has an engine
     yield
     gc.collect()  # so that the warning above belongs to the test that caused it
 
@@ -90,12 +91,59 @@ def test_full_temp_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.found.startswith("0.5 GiB free")
 
 
-def test_docker_is_optional(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A missing Docker engine is told, but is no failure."""
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+def test_docker_is_optional() -> None:
+    """A missing Docker engine is told, but is no failure; nothing else is asked of it."""
     check = doctor.check_docker()
     assert check.status is Status.MISSING
     assert check.fix
+    result = CliRunner().invoke(app, ["doctor"])
+    assert (result.exit_code, "worker image" in result.stdout) == (0, False)
+
+
+INFO = {
+    "ServerVersion": "24.0.7",
+    "CgroupVersion": "2",
+    "CgroupDriver": "systemd",
+    "Driver": "overlay2",
+    "NCPU": 8,
+    "MemTotal": 16 * 2**30,
+    "MemoryLimit": True,
+    "CpuCfsQuota": True,
+}
+
+
+def test_what_an_engine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine is shown with its version, its cgroups, its driver, its cores and its memory."""
+    monkeypatch.setattr(doctor, "_engine_info", lambda: INFO)
+    check = doctor.check_docker()
+    assert check.status is Status.OK
+    assert check.found == "engine 24.0.7, cgroup v2 (systemd), storage driver overlay2, 8 cores, 16384 MiB"
+
+
+def test_engine_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that can't limit a container is of no use: sizes would mean nothing."""
+    monkeypatch.setattr(doctor, "_engine_info", lambda: INFO | {"CpuCfsQuota": False, "MemoryLimit": False})
+    check = doctor.check_docker()
+    assert check.status is Status.MISSING
+    assert check.found.endswith("but no limits for memory and CPU")
+
+
+def test_engine_space_out_of_sight() -> None:
+    """Without an engine, or one on another machine, there is no disk to look at."""
+    assert doctor.check_engine_space() is None
+
+
+def test_calibration_needs_an_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without an engine nothing is measured, and nothing is saved."""
+    monkeypatch.setenv("FAASLAB_PROFILE_DIR", str(tmp_path / "profiles"))
+    result = CliRunner().invoke(app, ["doctor", "--calibrate"])
+    assert isinstance(result.exception, LauncherError)
+    assert not (tmp_path / "profiles").exists()
+
+
+def test_quick_is_for_calibration() -> None:
+    """An option without a meaning is refused."""
+    assert CliRunner().invoke(app, ["doctor", "--quick"]).exit_code == 2
 
 
 def test_our_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
