@@ -65,9 +65,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
-    """Code, Lua scripts and the typing marker are all in the wheel, and nothing else is."""
+    """Code, Lua scripts, the typing marker and the recipe of images are all in the wheel, and nothing else is."""
     patterns = ("*.py", "*.pyi", "*.lua", "py.typed")
     expected = {str(path.relative_to(ROOT)) for pattern in patterns for path in (ROOT / "faaslab").rglob(pattern)}
+    expected |= {"faaslab/worker_image/Dockerfile", "faaslab/worker_image/make_base"}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert "faaslab/py.typed" in names
     assert names == expected
@@ -77,6 +78,14 @@ def test_installed_command_works(installed: Path, tmp_path: Path) -> None:
     """The ``faaslab`` command of the installed wheel knows its version and examines the machine."""
     assert run_outside([installed / "faaslab", "--version"], tmp_path).startswith("faaslab ")
     assert json.loads(run_outside([installed / "faaslab", "doctor", "--json"], tmp_path))["ok"] is True
+
+
+def test_installed_wheel_finds_the_recipe_of_images(installed: Path, tmp_path: Path) -> None:
+    """Worker images are built from the installed files, not from the clone."""
+    code = "from faaslab.launchers.image_context import recipe_folder as f; print(f())"
+    folder = Path(run_outside([installed / "python", "-c", code], tmp_path).strip())
+    assert folder.is_relative_to(installed.parent)
+    assert (folder / "Dockerfile").read_bytes() == (ROOT / "worker_image" / "Dockerfile").read_bytes()
 
 
 def test_installed_wheel_runs_a_workflow(installed: Path, tmp_path: Path) -> None:
