@@ -19,7 +19,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -38,7 +38,6 @@ from faaslab.launchers.requirements import cache_folder, packages_of, read_requi
 
 if TYPE_CHECKING:
     import docker
-    from docker.models.images import Image
 
 REPOSITORY = "faaslab-worker"
 BASE_VARIABLE = "FAASLAB_BASE_IMAGE"
@@ -147,8 +146,8 @@ def ensure_image(
         base_id = str(client.images.get(base).id)
         target = _target(client, base, base_id)
     pins = tuple(f"{name}=={metadata.version(name)}" for name in WORKER_DEPENDENCIES)
-    worker_lock = resolve(pins, target.python, target.platform, client=False)
-    user_lock = resolve(wanted, target.python, target.platform, constraints=pins)
+    worker_lock = resolve(pins, target.python, target.platform, client=False, report=report)
+    user_lock = resolve(wanted, target.python, target.platform, constraints=pins, report=report)
     recipe, package = (recipe_folder() / "Dockerfile").read_bytes(), packaged_files()
     parts = [base_id, target.python, target.platform, worker_lock, user_lock, *package]
     tag = f"{REPOSITORY}:{digest([recipe, *map(str.encode, parts), *package.values()])}"
@@ -184,7 +183,7 @@ def ensure_image(
                 image = client.images.get(tag)
     build_s = time.monotonic() - started_s
     report(f"image {tag}: done in {build_s:.1f} s")
-    return replace(_from_labels(tag, image), built=True, build_s=build_s)
+    return replace(_described(tag, image.labels, image.attrs["Size"]), built=True, build_s=build_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,20 +321,16 @@ def _find(client: "docker.DockerClient", tag: str) -> WorkerImage | None:
     import docker.errors
 
     try:
-        return _from_labels(tag, client.images.get(tag))
+        image = client.images.get(tag)
     except docker.errors.ImageNotFound:
         return None
+    return _described(tag, image.labels, image.attrs["Size"])
 
 
-def _from_labels(tag: str, image: "Image") -> WorkerImage:
-    labels = image.labels
-    return WorkerImage(
-        tag=tag,
-        python=labels["faaslab.python"],
-        cloudpickle=labels["faaslab.cloudpickle"],
-        packages=tuple(json.loads(labels["faaslab.requirements"])),
-        size_bytes=image.attrs["Size"],
-    )
+def _described(tag: str, labels: Mapping[str, str], size_bytes: int) -> WorkerImage:
+    """Return what the labels of an image tell."""
+    packages = tuple(json.loads(labels["faaslab.requirements"]))
+    return WorkerImage(tag, labels["faaslab.python"], labels["faaslab.cloudpickle"], packages, size_bytes)
 
 
 def inspect_image(client: "docker.DockerClient", tag: str) -> WorkerImage:
@@ -354,7 +349,7 @@ def inspect_image(client: "docker.DockerClient", tag: str) -> WorkerImage:
                 f"there is no image {tag!r} on this engine; build or pull it, or leave image= out: one is built then"
             ) from None
         if image.labels.get("faaslab.image") == "worker":
-            version, found = image.labels["faaslab.version"], _from_labels(tag, image)
+            version, found = image.labels["faaslab.version"], _described(tag, image.labels, image.attrs["Size"])
         else:
             python, version, installed = _ask(client, tag, _PROBE_IMAGE)
             packages = tuple(f"{name}=={number}" for name, number in sorted(installed.items()))
@@ -390,14 +385,16 @@ def list_images(client: "docker.DockerClient") -> list[WorkerImage]:
         LauncherError: The engine does not answer.
     """
     with _engine_errors("can't list images"):
-        images = client.images.list(filters={"label": "faaslab.image=worker"})
-    # What users build on top of a worker image has its labels, too.
-    return [
-        _from_labels(tag, image)
-        for image in images
-        for tag in image.tags or [str(image.id)]
-        if tag.startswith(f"{REPOSITORY}:") or not image.tags
-    ]
+        return [image for _, image in _built_images(client)]
+
+
+def _built_images(client: "docker.DockerClient") -> Iterator[tuple[str, WorkerImage]]:
+    """Yield worker images with their ids."""
+    for found in client.api.images(filters={"label": "faaslab.image=worker"}):
+        tags = [tag for tag in found["RepoTags"] or () if tag != "<none>:<none>"]
+        # What users build on top of a worker image has its labels, too.
+        for tag in [tag for tag in tags if tag.startswith(f"{REPOSITORY}:")] if tags else [found["Id"]]:
+            yield found["Id"], _described(tag, found["Labels"], found["Size"])
 
 
 def prune_images(client: "docker.DockerClient", keep: Iterable[str] = ()) -> list[WorkerImage]:
@@ -415,11 +412,13 @@ def prune_images(client: "docker.DockerClient", keep: Iterable[str] = ()) -> lis
     removed = []
     with _engine_errors("can't remove images"):
         used = {container["ImageID"] for container in client.api.containers(all=True)}
-        for image in list_images(client):
-            if image.tag in keep or str(client.images.get(image.tag).id) in used:
+        for image_id, image in list(_built_images(client)):
+            if image.tag in keep or image_id in used:
                 continue
             try:
                 client.images.remove(image.tag)
+            except docker.errors.ImageNotFound:
+                continue  # somebody else was faster
             except docker.errors.APIError as error:
                 if error.status_code != 409:  # a container or an image needs it since a moment ago
                     raise

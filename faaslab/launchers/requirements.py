@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -124,7 +124,13 @@ def check_installed(requirements: Iterable[str], launcher_name: str) -> None:
 
 
 def resolve(
-    requirements: Iterable[str], python: str, platform: str, *, constraints: Iterable[str] = (), client: bool = True
+    requirements: Iterable[str],
+    python: str,
+    platform: str,
+    *,
+    constraints: Iterable[str] = (),
+    client: bool = True,
+    report: Callable[[str], object] = lambda line: None,
 ) -> str:
     """Return a lock: exact versions of the requirements and of all they need, with hashes.
 
@@ -136,6 +142,7 @@ def resolve(
         platform: What uv calls its platform, as ``x86_64-manylinux_2_28``.
         constraints: Pins that hold whatever the requirements say; these packages are left out of the lock.
         client: Whether the client's versions are preferred.
+        report: Told when uv has to be asked.
 
     Raises:
         LauncherError: There is no such set of versions, in uv's own words.
@@ -148,6 +155,7 @@ def resolve(
     kept = cache_folder() / "locks" / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.txt"
     if kept.is_file():
         return kept.read_text("utf-8")
+    report(f"resolving {', '.join(requirements)} for Python {python}, {platform}")
     with tempfile.TemporaryDirectory(prefix="faaslab-lock-") as name:
         folder = Path(name)
         (folder / "wanted.txt").write_text("\n".join(requirements), "utf-8")

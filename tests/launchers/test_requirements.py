@@ -206,9 +206,11 @@ def test_markers_are_those_of_the_target(shelf: Path) -> None:
 
 def test_unchanged_requirement_means_the_same(shelf: Path) -> None:
     """A newer version that appears later changes nothing until the requirement or the client does."""
-    lock = resolve(["upper"], *TARGET)
+    told: list[str] = []
+    lock = resolve(["upper"], *TARGET, report=told.append)
     make_wheel(shelf, "upper", "4.0")
-    assert resolve(["upper"], *TARGET) == lock
+    assert resolve(["upper"], *TARGET, report=told.append) == lock
+    assert told == [f"resolving upper for Python {TARGET[0]}, {TARGET[1]}"]
     assert packages_of(resolve(["upper>3"], *TARGET))[-1] == "upper==4.0"
 
 
