@@ -20,7 +20,6 @@ MIN_PYTHON = (3, 11)
 MIN_TEMP_FREE_BYTES = 1024**3
 MIN_ENGINE_FREE_BYTES = 2 * 1024**3
 PING_TIMEOUT_S = 2.0
-DOCKER_TIMEOUT_S = 5
 
 
 class Status(StrEnum):
@@ -107,8 +106,7 @@ def check_docker() -> Check:
     try:
         info = _engine_info()
     except LauncherError as error:
-        fix = 'only launcher "docker" needs it: install and start Docker, and let this user reach its socket'
-        return Check("docker", Status.MISSING, str(error), fix)
+        return Check("docker", Status.MISSING, str(error), 'only launcher "docker" needs it')
     found = (
         f"engine {info['ServerVersion']}, cgroup v{info.get('CgroupVersion', '1')} ({info['CgroupDriver']}), storage "
         f"driver {info['Driver']}, {info['NCPU']} cores, {info['MemTotal'] // 2**20} MiB"
@@ -165,19 +163,15 @@ def check_engine_space() -> Check | None:
 
 
 def _engine_info() -> dict[str, Any]:
-    """Return what the engine says of itself, soon.
+    """Return what the engine says of itself.
 
     Raises:
         LauncherError: None answers.
     """
-    import docker
-    import requests
+    from faaslab.launchers.engine import connect
 
-    try:
-        with closing(docker.from_env(timeout=DOCKER_TIMEOUT_S)) as client:
-            info: dict[str, Any] = client.info()
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        raise LauncherError(f"no engine reachable: {error}") from error
+    with closing(connect()) as client:
+        info: dict[str, Any] = client.info()
     return info
 
 

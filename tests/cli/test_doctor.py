@@ -1,10 +1,8 @@
 """``faaslab doctor`` finds what is missing and says how to get it."""
 
-import gc
 import json
 import sys
 from collections import namedtuple
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +17,10 @@ from faaslab.errors import ConfigError, LauncherError, StoreUnavailable
 DiskUsage = namedtuple("DiskUsage", "total used free")
 
 
-# The Docker SDK leaves its socket open when it can't connect.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-
 @pytest.fixture(autouse=True)
-def no_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def no_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("FAASLAB_REDIS_URL", raising=False)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")  # tests/docker has an engine
-    yield
-    gc.collect()  # so that the warning above belongs to the test that caused it
 
 
 def test_version() -> None:
