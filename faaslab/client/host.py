@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from faaslab.storage.redis import RedisStorage
 
 SWEEP_S = 0.25
 DECIDE_S = 0.005
-MAX_FAILED_STARTS = 3
+MAX_FAILED_STARTS = {"failed": 3, "killed": 20}
+"""So many containers without one that gets ready end the lab: those that failed, those that somebody killed."""
 LAB_LEASE_S = 600.0
 """A lab whose host and client both died is removed from a shared server by any later one, after this long."""
 
@@ -49,7 +51,7 @@ class LabHost:
         self._said = b""
         self._launched: dict[str, str] = {}
         self._started = 0
-        self._failed_starts = 0
+        self._failed_starts: Counter[str] = Counter()
         self._offset_s = storage.now_s() - time.time()
         self._owner_alive = True
         self._stopping = False
@@ -98,13 +100,15 @@ class LabHost:
         self._note_ready(self._storage.demand())
         for container, reason in ended.items():
             if self._launched.pop(container, None) is None:
-                self._failed_starts = 0
+                self._failed_starts.clear()
             elif reason != "left":
-                self._failed_starts += 1
-                if self._failed_starts >= MAX_FAILED_STARTS:
+                how = "killed" if reason == "killed" else "failed"
+                self._failed_starts[how] += 1
+                if self._failed_starts[how] >= MAX_FAILED_STARTS[how]:
                     raise LauncherError(
-                        f"{self._failed_starts} containers in a row ended before they were ready (last: {container}, "
-                        f"{reason}); the lab's log is in {self._host.folder}, `faaslab doctor` checks this machine"
+                        f"{self._failed_starts[how]} containers in a row ended before they were ready (last: "
+                        f"{container}, {reason}); the lab's log is in {self._host.folder}, `faaslab doctor` checks "
+                        "this machine"
                     )
             self._storage.remove(container, reason)
 
@@ -112,7 +116,7 @@ class LabHost:
         """Take note of containers that have said that they are there."""
         for container in [name for name in self._launched if name in demand.containers]:
             del self._launched[container]
-            self._failed_starts = 0
+            self._failed_starts.clear()
 
     def _decide(self) -> None:
         """Start, retire or ask to yield what the pending invocations call for."""

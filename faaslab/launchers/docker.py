@@ -294,13 +294,14 @@ class _Containers(Gateway):
                 launch = self._launch(container, pool, launched_s, clock_offset_s, started_s - launched_s)
                 channel.write(msgspec.json.encode(launch) + b"\n")
                 if channel.read_line(READY_S) != READY:
-                    return f"ended while it booted: {channel.errors.decode(errors='replace').strip()}"
+                    errors = channel.errors.decode(errors="replace").strip()
+                    return f"failed while it booted: {errors}" if errors else "killed"
                 if held:
                     client.api.update_container(created, **quota)
                 channel.write(GO)
                 said = channel.read_line(None)
                 errors = channel.errors.decode(errors="replace").strip()
-                return "left" if said == LEFT else f"killed: {errors}" if errors else "killed"
+                return "left" if said == LEFT else f"failed: {errors}" if errors else "killed"
             finally:
                 channel.close()
         except TimeoutError:

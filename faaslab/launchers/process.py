@@ -104,7 +104,10 @@ class _Processes(Gateway):
         ended = {name: process.returncode for name, process in self._running.items() if process.poll() is not None}
         for name in ended:
             del self._running[name]
-        return {name: "left" if code == 0 else "killed" for name, code in ended.items()}
+        return {
+            name: "left" if code == 0 else "killed" if code < 0 else f"failed with status {code}"
+            for name, code in ended.items()
+        }
 
     def close(self) -> None:
         """See ``Gateway``."""

@@ -42,7 +42,7 @@ class Gateway(ABC):
 
     @abstractmethod
     def exited(self) -> Mapping[str, str]:
-        """Return the containers that have ended since the last call, with why as far as it is known."""
+        """Return the containers that have ended since the last call: ``left``, ``killed``, or how they failed."""
 
     @abstractmethod
     def close(self) -> None:
