@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import faaslab as fl
-from experiments import planners_on_processes as study
-from experiments.run import NOTEBOOKS, STUDIES, check_notebook, chosen_params
+from experiments import planners as study
+from experiments.run import NOTEBOOKS, STUDIES, check_notebook, chosen_params, demo_launchers
+from tests.docker.conftest import engine, root_base  # noqa: F401  fixtures
 
 
 def declared(path: Path) -> list[str]:
@@ -31,9 +32,14 @@ def test_overrides() -> None:
 @pytest.mark.parametrize(
     ("name", "scale", "overrides", "message"),
     [
-        ("nothing", "smoke", {}, "unknown study 'nothing'; known: planners_on_processes"),
+        ("nothing", "smoke", {}, "unknown study 'nothing'; known: planners"),
         (study.STUDY, "huge", {}, "no scale 'huge'; known: smoke, demo, paper"),
-        (study.STUDY, "smoke", {"repeat": "1"}, "no parameter 'repeat'; known: workflows, planners, repeats"),
+        (
+            study.STUDY,
+            "smoke",
+            {"repeat": "1"},
+            "no parameter 'repeat'; known: launchers, workflows, planners, repeats",
+        ),
         (study.STUDY, "smoke", {"repeats": "many"}, "repeats='many'.*[Ee]xpected `int`"),
         (study.STUDY, "smoke", {"repeats": "1.5"}, "repeats='1.5'"),
         (study.STUDY, "smoke", {"planners": "nobody"}, "nobody"),
@@ -76,3 +82,21 @@ def test_parameter_that_the_notebook_lacks(tmp_path: Path) -> None:
     path.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}), "utf-8")
     with pytest.raises(fl.ConfigError, match=r"only in the notebook: \['old'\], not in it: \['repeat'\]"):
         check_notebook(path, {"repeats": 1, "repeat": 1})
+
+
+def test_demo_without_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no engine answers, the demo runs on processes and says why in one line."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    assert demo_launchers(study.DEMO) == ("process",)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("running on processes only: no Docker engine answers")
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("root_base")
+def test_demo_with_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where an engine answers, the demo runs on Docker, too."""
+    assert demo_launchers(study.DEMO) == ("process", "docker")
+    assert "processes only" not in capsys.readouterr().out
