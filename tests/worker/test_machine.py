@@ -9,6 +9,8 @@ from faaslab.config import Config
 from faaslab.graph import DAG, generators, task
 from faaslab.plan import Assignment, Plan
 from faaslab.planners import plan_dag
+from faaslab.trace.events import TaskExecuted, decode_events
+from faaslab.worker.actions import Outcome
 from tests.worker.steps import SIZE_MIB, Bench, before, before_task
 
 
@@ -62,6 +64,20 @@ def test_a_dynamic_chain_stores_only_the_sink() -> None:
         "execute increment#1",
         "complete 2 stored ended",
     ]
+
+
+def test_what_a_task_lost_is_told() -> None:
+    """All that was measured of an execution is in its event."""
+    dag = DAG(generators.one())
+    bench = Bench(dag, plan_dag(dag, "wukong"))
+    hand = bench.container("c")
+    hand.go(before_task(0))
+    outcome = Outcome(1, duration_s=8.0, cpu_s=4.0, peak_rss_bytes=5, throttled_s=2.0, queued_s=1.0, steal_s=0.5)
+    hand.action = hand.life.send(outcome)
+    hand.go()
+    _, batches = bench.store.read_events("run", "0", 0.0)
+    (event,) = [e for batch in batches for e in decode_events(batch) if isinstance(e, TaskExecuted)]
+    assert event == TaskExecuted(bench.clock.s, 0, "~0", 8.0, 4.0, 0, 5, 2.0, 1.0, 0.5)
 
 
 def test_become_one_invoke_the_rest() -> None:
