@@ -59,7 +59,7 @@ def test_store_out_of_reach(scene: Scene, tcp_store: str) -> None:
 
 
 def test_where_the_store_is() -> None:
-    """A socket is mounted with its folder and needs no network; a server elsewhere does; no mounts on other machines."""
+    """A socket is mounted with its folder and needs no network; a server elsewhere does; other machines mount none."""
     inside, network, mounts = reach_store("unix://:pw@/tmp/lab/socket/store.sock", "", local=True)
     assert (inside, network) == ("unix://:pw@/run/faaslab/store.sock", "none")
     assert mounts == ["/tmp/lab/socket:/run/faaslab:ro"]
