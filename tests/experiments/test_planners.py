@@ -11,7 +11,6 @@ import pytest
 import faaslab as fl
 from experiments import planners as study
 from experiments.workflows import Workflow, WrongResult, matrix_multiply, word_count
-from tests.docker.conftest import engine, root_base  # noqa: F401  fixtures
 
 TINY = replace(study.SMOKE, workflows=("word_count",), planners=("single_worker", "wukong"), repeats=1)
 
@@ -132,7 +131,6 @@ def test_an_engine_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.docker
-@pytest.mark.usefixtures("root_base")
 def test_process_and_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both launchers are measured and told apart; what is saved is read without an engine."""
     params = replace(TINY, launchers=("process", "docker"), planners=("wukong",))
@@ -156,7 +154,6 @@ def test_process_and_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.docker
-@pytest.mark.usefixtures("root_base")
 def test_results_are_equal_on_process_and_docker() -> None:
     """Both workflows give the same result on either launcher, to the last bit."""
     workflows = {

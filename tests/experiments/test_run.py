@@ -9,7 +9,6 @@ import pytest
 import faaslab as fl
 from experiments import planners as study
 from experiments.run import NOTEBOOKS, STUDIES, check_notebook, chosen_params, demo_launchers
-from tests.docker.conftest import engine, root_base  # noqa: F401  fixtures
 
 
 def declared(path: Path) -> list[str]:
@@ -95,7 +94,6 @@ def test_demo_without_an_engine(
 
 
 @pytest.mark.docker
-@pytest.mark.usefixtures("root_base")
 def test_demo_with_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
     """Where an engine answers, the demo runs on Docker, too."""
     assert demo_launchers(study.DEMO) == ("process", "docker")

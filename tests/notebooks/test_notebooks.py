@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments.run import NOTEBOOKS, STUDIES
+from faaslab.launchers.engine import LOCK, connect
 
 pytestmark = [pytest.mark.notebook, pytest.mark.timeout(300)]
 TINY = ("-p", "repeats=1", "-p", "planners=single_worker,wukong", "-p", "corpus_bytes=50000", "-p", "matrix_rows=64")
@@ -18,7 +21,8 @@ TINY = ("-p", "repeats=1", "-p", "planners=single_worker,wukong", "-p", "corpus_
 def call(*arguments: str | Path, runs_dir: Path) -> subprocess.CompletedProcess[str]:
     """Run a Python module as a user would, from another folder."""
     command: list[str | Path] = [sys.executable, "-m", *arguments]
-    env = {**os.environ, "FAASLAB_RUNS_DIR": str(runs_dir)}
+    commands = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    env = {**os.environ, "FAASLAB_RUNS_DIR": str(runs_dir), "PATH": commands}
     return subprocess.run(
         command, cwd=runs_dir, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280
     )
@@ -36,8 +40,8 @@ def texts_in(path: Path) -> str:
 
 
 def test_every_notebook_has_a_test() -> None:
-    """A notebook is the tour or belongs to a study."""
-    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {"tour", *STUDIES}
+    """A notebook is the tour, that of Docker workers, or belongs to a study."""
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {"tour", "docker_workers", *STUDIES}
 
 
 def test_tour(tmp_path: Path) -> None:
@@ -49,6 +53,46 @@ def test_tour(tmp_path: Path) -> None:
     for shown in ("merge#2</text>", "decided at run time", "[('=',", "invalid literal for int()", "parsing 'four'"):
         assert shown in text
     assert "two_halves" in text
+
+
+@pytest.mark.docker
+def test_docker_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notebook of Docker workers shows what it tells of and leaves no container behind."""
+    executed = tmp_path / "docker_workers.ipynb"
+    with tempfile.TemporaryDirectory(prefix="nb-") as folder:  # short, since sockets live there
+        monkeypatch.setenv("TMPDIR", folder)
+        source = NOTEBOOKS / "docker_workers.ipynb"
+        done = call("papermill", source, executed, "-k", "python3", "--cwd", NOTEBOOKS, runs_dir=tmp_path)
+        assert done.returncode == 0, done.stderr
+        with closing(connect()) as client:
+            found = client.api.containers(all=True, filters={"label": LOCK})
+        assert [container["Names"] for container in found if container["Labels"][LOCK].startswith(folder)] == []
+    text = texts_in(executed)
+    for shown in (
+        "docker: engine",
+        "user 65534" if os.getuid() == 0 else f"user {os.getuid()}",
+        "requirements=['numpy']",
+        "the kernel killed it for want of memory",
+        "AWS Lambda. Cold start",
+        'saved as profile "this machine"',
+        "'profile': 'this machine'",
+    ):
+        assert shown in text
+
+
+@pytest.mark.docker
+def test_study_on_docker(tmp_path: Path) -> None:
+    """The notebook of the study runs with both launchers, names them, and has a Gantt chart for each."""
+    chosen = ("-p", "launchers=process,docker", "-p", "workflows=word_count")
+    done = call("experiments.run", "study", "planners", *TINY, *chosen, "--results-dir", tmp_path, runs_dir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "planners").iterdir()
+    assert "launchers that ran: process docker" in texts_in(folder / "executed.ipynb")
+    assert {path.stem for path in (folder / "figures").glob("gantt-*.png")} == {
+        f"gantt-{launcher}-word_count-{planner}"
+        for launcher in ("process", "docker")
+        for planner in ("single_worker", "wukong")
+    }
 
 
 @pytest.mark.parametrize("study", STUDIES)
