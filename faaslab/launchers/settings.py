@@ -102,8 +102,8 @@ class EmulatingLauncher(RemoteLauncher):
 
     def _in_force(self, name: str) -> float:
         given: float | None = getattr(self, name)
-        if given is None and name in _EMULATED and self.platform.name == THIS_MACHINE:
-            return 0.0  # it is as slow as itself already
+        if given is None and name in _EMULATED and self.enforces_sizes and self.platform.name == THIS_MACHINE:
+            return 0.0  # it was measured on these very containers, which are as slow as that by themselves
         return float(getattr(self.platform, name)) if given is None else given
 
     def settings(self) -> dict[str, Any]:

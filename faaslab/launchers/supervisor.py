@@ -183,8 +183,9 @@ class Supervisor:
         larger = next((size for size in self._launch.memory_escalation if size > size_mib), None)
         peak_bytes = cgroup.memory_peak_bytes() or 0
         pool = "" if larger is None else pool_of(image, larger)
-        peak = f"{peak_bytes / 2**20:.1f} of {size_mib} MiB"
-        message = f"the kernel killed it for want of memory; its container's peak was {peak}"
+        message = f"the kernel killed it for want of memory in a container of {size_mib} MiB"
+        if peak_bytes:  # kernels before 5.19 don't say with cgroup v2
+            message += f", whose peak was {peak_bytes / 2**20:.1f} MiB"
         self._report(work, "memory", message, peak_bytes=peak_bytes, pool=pool)
 
     def _report(self, work: Work, kind: str, message: str, *, peak_bytes: int = 0, pool: str = "") -> None:

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that shape a run."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # Reading package metadata takes milliseconds, which every run would pay.
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -15,6 +15,7 @@ is the throttled time plus that for others (measured on Linux 6.18: equal to wit
 ``CpuLoss``. Everything is read from cgroups of version 1 or 2; what a system does not say is 0 or None.
 """
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,11 @@ class CpuLoss:
     Attributes:
         throttled_s: Held back by the quota of the worker's size. All processes of the container together, summed over
             CPUs: with several threads it may exceed the task's duration.
-        queued_s: Waited for a CPU that others had: the thread's wait less ``throttled_s``, never below 0. Only the
-            thread that executes the task is watched; and where several of a container's threads were throttled at once,
-            this is too little, never too much.
+        queued_s: Waited for a CPU that others had: the thread's wait beyond what the quota explains. That is
+            ``throttled_s``, or more: in a period in which others had the CPU, less of the quota is used up, so the
+            thread queues when it would have been throttled otherwise, and loses nothing. Only the thread that executes the
+            task is watched; and where several of a container's threads were throttled at once, this is too little,
+            never too much.
         steal_s: Share of the hypervisor's steal, an estimate: the machine's steal is counted in ticks (10 ms) and for
             all processes together, so each CPU second that the machine ran is taken to have lost the same.
     """
@@ -67,7 +70,9 @@ class CpuLoss:
     steal_s: float = 0.0
 
 
-def cpu_loss(before: CpuReading, after: CpuReading, *, duration_s: float, cpu_s: float) -> CpuLoss:
+def cpu_loss(
+    before: CpuReading, after: CpuReading, *, duration_s: float, cpu_s: float, share: float = math.inf
+) -> CpuLoss:
     """Return what a task lost between two readings.
 
     Args:
@@ -75,14 +80,18 @@ def cpu_loss(before: CpuReading, after: CpuReading, *, duration_s: float, cpu_s:
         after: Read after it ended.
         duration_s: How long it took; it can't have waited for longer.
         cpu_s: How much CPU time it used: its part in what all that ran lost to the hypervisor.
+        share: The quota, in CPUs.
     """
     throttled_s = max(0.0, after.throttled_s - before.throttled_s)
     waiting_s = max(0.0, after.waiting_s - before.waiting_s)
     stolen_s = max(0.0, after.steal_s - before.steal_s)
     busy_s = after.busy_s - before.busy_s
+    explained_s = throttled_s
+    if throttled_s and share < 1:
+        explained_s = max(throttled_s, cpu_s / share - cpu_s)
     return CpuLoss(
         throttled_s,
-        queued_s=min(duration_s, max(0.0, waiting_s - throttled_s)),
+        queued_s=min(duration_s, max(0.0, waiting_s - explained_s)),
         # Ticks are coarse: a short task may see one of steal and none of work.
         steal_s=min(duration_s, stolen_s, stolen_s * cpu_s / busy_s) if busy_s > 0 else 0.0,
     )
@@ -90,6 +99,9 @@ def cpu_loss(before: CpuReading, after: CpuReading, *, duration_s: float, cpu_s:
 
 class CpuMeter:
     """Reads the counters of the calling thread and of its cgroup; about 10 µs a reading.
+
+    Attributes:
+        share: The quota of the own cgroup when this was made, in CPUs; infinite if there is none.
 
     It is made in the process and thread that it is to measure: files of ``/proc`` stay those of who opened them.
 
@@ -107,6 +119,7 @@ class CpuMeter:
         self._thread = _open(proc / "thread-self" / "schedstat")
         self._machine = _open(proc / "stat")
         self._tick_s = 1.0 / os.sysconf("SC_CLK_TCK")
+        self.share = cpu_share(cgroup)
 
     def read(self) -> CpuReading:
         """Return what the counters say now; 0 for those that are not there or make no sense."""
@@ -120,6 +133,15 @@ class CpuMeter:
             steal_s=steal * self._tick_s,
             busy_s=(user + nice + system + irq + softirq) * self._tick_s,
         )
+
+
+def cpu_share(cgroup: Path = CGROUP) -> float:
+    """Return how many CPUs the quota of the own cgroup allows; infinite if there is none."""
+    first, second = _first(cgroup, "cpu/cpu.cfs_quota_us"), _first(cgroup, "cpu/cpu.cfs_period_us")
+    if not first:
+        first, _, second = _first(cgroup, "cpu.max").partition(b" ")
+    quota, period = _number(first), _number(second)
+    return quota / period if quota is not None and quota > 0 and period else math.inf
 
 
 def memory_limit_bytes(cgroup: Path = CGROUP) -> int | None:

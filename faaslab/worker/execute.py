@@ -48,7 +48,8 @@ class Executor:
             text = remote_traceback(raised)
         duration_s = time.perf_counter() - began_s
         cpu_s = time.process_time() - began_cpu_s
-        loss = cpu_loss(before, self._meter.read(), duration_s=duration_s, cpu_s=cpu_s)
+        meter = self._meter
+        loss = cpu_loss(before, meter.read(), duration_s=duration_s, cpu_s=cpu_s, share=meter.share)
         self._board.end()
         flush_output()
         logs, dropped = "", 0

@@ -132,11 +132,12 @@ class TestDockerLauncher(LauncherConformance):
         with self.lab(scene) as lab:
             for size_mib, factor in ((885, 2.0), (442, 4.0)):
                 run = lab.submit(burn(0.3), sizes=[size_mib])
-                wall_s = run.result(60)
+                run.result(60)
                 (executed,) = [event for event in run.trace.events if isinstance(event, TaskExecuted)]
                 assert executed.cpu_s == pytest.approx(0.3, rel=0.1)
-                assert wall_s >= 0.85 * factor * 0.3
-                assert executed.throttled_s == pytest.approx(0.3 * (factor - 1), rel=0.15)
+                # Without what it waited for others on a busy machine.
+                assert alone_s(executed) == pytest.approx(0.3 * factor, rel=0.15)
+                assert executed.throttled_s > 0.2
 
     def test_out_of_memory(self, scene: Scene) -> None:
         """A task that fills its container is reported with size and peak; the lab goes on."""
@@ -200,7 +201,7 @@ class TestDockerLauncher(LauncherConformance):
             executed = [event for event in run.trace.events if isinstance(event, TaskExecuted)]
             for event in executed:
                 assert event.cpu_s == pytest.approx(0.2, rel=0.15)
-                assert event.duration_s == pytest.approx(0.2, rel=0.25)
+                assert alone_s(event) == pytest.approx(0.2, rel=0.25)
             assert run.trace.metrics["makespan_s"] == pytest.approx(real_s / 8, rel=0.2)
             slept = lab.submit(nap(0.1))
             slept.result(60)
@@ -295,6 +296,11 @@ class TestDockerLauncher(LauncherConformance):
         """A fan of many tasks on several containers gives the right sum."""
         with self.lab(scene, limit=3) as lab:
             assert lab.compute(fan(200), timeout_s=60) == 400
+
+
+def alone_s(executed: TaskExecuted) -> float:
+    """Return how long a task would have taken on an otherwise idle machine."""
+    return executed.duration_s - executed.queued_s - executed.steal_s
 
 
 def working(lab: fl.Lab) -> bool:

@@ -1,3 +1,4 @@
+import math
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ from faaslab.worker.cgroup import (
     CpuMeter,
     CpuReading,
     cpu_loss,
+    cpu_share,
     memory_limit_bytes,
     memory_peak_bytes,
     oom_kills,
@@ -23,12 +25,15 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 MIB = 2**20
 
 V1 = {
+    "cpu/cpu.cfs_quota_us": "10000\n",
+    "cpu/cpu.cfs_period_us": "20000\n",
     "cpu/cpu.stat": "nr_periods 90\nnr_throttled 60\nthrottled_time 1500000000\n",
     "memory/memory.limit_in_bytes": f"{256 * MIB}\n",
     "memory/memory.max_usage_in_bytes": f"{200 * MIB}\n",
     "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
 }
 V2 = {
+    "cpu.max": "10000 20000\n",
     "cpu.stat": "usage_usec 7000000\nuser_usec 5\nnr_periods 90\nnr_throttled 60\nthrottled_usec 1500000\n",
     "memory.max": f"{256 * MIB}\n",
     "memory.peak": f"{200 * MIB}\n",
@@ -58,6 +63,7 @@ def test_counters_of_both_versions(tmp_path: Path, files: dict[str, str]) -> Non
     assert memory_limit_bytes(cgroup) == 256 * MIB
     assert memory_peak_bytes(cgroup) == 200 * MIB
     assert oom_kills(cgroup) == 3
+    assert cpu_share(cgroup) == 0.5
 
 
 def test_a_kept_meter_reads_anew(tmp_path: Path) -> None:
@@ -72,6 +78,7 @@ def test_a_system_without_these_files(tmp_path: Path) -> None:
     """Nothing is measured, and nothing is made up."""
     assert CpuMeter(tmp_path, tmp_path).read() == CpuReading()
     assert (memory_limit_bytes(tmp_path), memory_peak_bytes(tmp_path), oom_kills(tmp_path)) == (None, None, None)
+    assert cpu_share(tmp_path) == math.inf
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\0\0\0", "throttled_time much\n", "cpu  1 2 x\n", "7\n"])
@@ -120,6 +127,24 @@ def test_what_a_task_lost(throttled_s: float, waiting_s: float, stolen_s: float,
     assert (loss.throttled_s, loss.queued_s, loss.steal_s) == pytest.approx(
         (expected.throttled_s, expected.queued_s, expected.steal_s)
     )
+
+
+@pytest.mark.parametrize(
+    ("throttled_s", "waiting_s", "share", "queued_s"),
+    [(1.0, 2.0, 0.5, 0.0), (1.0, 2.5, 0.5, 0.5), (3.0, 3.5, 0.5, 0.5), (0.0, 1.5, 0.5, 1.5), (1.0, 2.0, 2.0, 1.0)],
+    ids=["instead of the quota", "beyond the quota", "throttled for longer", "never throttled", "more than one CPU"],
+)
+def test_queueing_that_the_quota_explains(throttled_s: float, waiting_s: float, share: float, queued_s: float) -> None:
+    """Under a quota of half a CPU, two seconds of work take four, whether throttled or in the queue for two."""
+    after = CpuReading(throttled_s, waiting_s)
+    assert cpu_loss(CpuReading(), after, duration_s=9.0, cpu_s=2.0, share=share).queued_s == pytest.approx(queued_s)
+
+
+@pytest.mark.parametrize("said", ["-1", "max 100000", "0", "many"])
+def test_without_a_quota(tmp_path: Path, said: str) -> None:
+    """No quota, in the words of either version, is not a share."""
+    v1 = tree(tmp_path / "1", {"cpu/cpu.cfs_quota_us": said, "cpu/cpu.cfs_period_us": "100000"})
+    assert cpu_share(v1) == cpu_share(tree(tmp_path / "2", {"cpu.max": said})) == math.inf
 
 
 def test_steal_is_never_more_than_was_stolen() -> None:
