@@ -22,14 +22,12 @@ from faaslab.graph import DAG
 from faaslab.launchers.pool import Limits, fitting
 from faaslab.plan import Plan, check_plan
 from faaslab.planners import Planner, plan_dag
-from faaslab.protocol.launcher import RemoteLauncher
+from faaslab.protocol.launcher import IN_WORKER, RemoteLauncher
 from faaslab.protocol.messages import pool_of
 from faaslab.protocol.payload import Codec, run_key
 from faaslab.protocol.storage import Storage
 from faaslab.storage.redis import RedisStorage
 from faaslab.trace import manifest as about
-
-IN_WORKER = "FAASLAB_IN_WORKER"
 
 
 @runtime_checkable
@@ -42,7 +40,7 @@ class LocalLauncher(Protocol):
         """Return the store that its runs use."""
         ...
 
-    def drive(self, storage: Storage, run: str, *, secret: bytes, image: str, config: Config) -> None:
+    def drive(self, storage: Storage, run: str, *, secret: bytes, config: Config) -> None:
         """Run until the run has ended."""
         ...
 
@@ -180,7 +178,7 @@ class Lab:
             storage.create_run(build_spec(dag, plan, identity, self.config))
             self._runs.add(run)
             try:
-                self.launcher.drive(storage, run_id, secret=self._secret, image=image, config=self.config)
+                self.launcher.drive(storage, run_id, secret=self._secret, config=self.config)
             finally:
                 # Interrupted or not: what the store knows of it by now is what it came to.
                 storage.cancel_run(run_id, "cancelled", "interrupted")

@@ -22,7 +22,7 @@ from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.trace.events import AnyEvent, decode_events
 from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Sleep, Turn
-from faaslab.worker.machine import Container
+from faaslab.worker.container import Container
 
 PAUSE_S = 0.01
 """How long the thread sleeps while nothing is to be done before a retry is due."""
@@ -79,7 +79,6 @@ class InlineLauncher:
         run: str,
         *,
         secret: bytes,
-        image: str,
         config: Config,
         on_event: Callable[[AnyEvent], object] | None = None,
     ) -> None:
@@ -89,14 +88,13 @@ class InlineLauncher:
             storage: Where the run was created; from ``new_storage``.
             run: Id of the run.
             secret: The lab's secret.
-            image: Image whose containers are asked for.
             config: Settings.
             on_event: Called with each event, in order.
 
         Raises:
             KeyboardInterrupt: After the run was cancelled.
         """
-        containers = _Round(self._clock, storage, run, secret, image, config, self._limit, on_event)
+        containers = _Round(self._clock, storage, run, secret, config, self._limit, on_event)
         try:
             containers.loop(self._sleep)
         except BaseException as error:
@@ -115,7 +113,6 @@ class _Round:
         storage: Storage,
         run: str,
         secret: bytes,
-        image: str,
         config: Config,
         limit: int,
         on_event: Callable[[AnyEvent], object] | None,

@@ -30,6 +30,7 @@ import msgspec  # noqa: E402
 
 from faaslab.errors import Fenced, StorageError  # noqa: E402
 from faaslab.protocol.emulation import Emulation  # noqa: E402
+from faaslab.protocol.launcher import IN_WORKER  # noqa: E402
 from faaslab.protocol.messages import Claim, Failure, pool_of, size_of_pool  # noqa: E402
 from faaslab.protocol.report import ErrorReport  # noqa: E402
 from faaslab.protocol.storage import Storage  # noqa: E402
@@ -41,9 +42,6 @@ from faaslab.worker.actions import ContainerSettings, Turn  # noqa: E402
 from faaslab.worker.board import Board, Work  # noqa: E402
 from faaslab.worker.execute import Executor, read_log  # noqa: E402
 from faaslab.worker.lifecycle import Worker  # noqa: E402
-
-IN_WORKER = "FAASLAB_IN_WORKER"
-"""Set in the environment of user code: a task can't start runs of its own."""
 
 READY, GO, LEFT = b"ready\n", b"go\n", b"left\n"
 

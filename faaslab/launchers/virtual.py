@@ -55,7 +55,7 @@ from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.trace.events import AnyEvent, decode_events
 from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Outcome, Turn
-from faaslab.worker.machine import Container
+from faaslab.worker.container import Container
 
 EPOCH_S = 1_000_000_000.0
 """Where virtual time begins."""
@@ -152,7 +152,6 @@ class VirtualLauncher:
         run: str,
         *,
         secret: bytes,
-        image: str,
         config: Config,
         on_event: Callable[[AnyEvent], object] | None = None,
     ) -> None:
@@ -162,7 +161,6 @@ class VirtualLauncher:
             storage: Where the run was created; from ``new_storage``.
             run: Id of the run.
             secret: The lab's secret.
-            image: Image whose containers are asked for.
             config: Settings.
             on_event: Called with each event, in order.
 
@@ -171,7 +169,7 @@ class VirtualLauncher:
             KeyboardInterrupt: After the run was cancelled.
         """
         self.journal = Journal()
-        world = _World(self, storage, run, secret, image, config, on_event)
+        world = _World(self, storage, run, secret, config, on_event)
         try:
             world.loop()
         except BaseException as error:
@@ -212,7 +210,6 @@ class _World:
         storage: Storage,
         run: str,
         secret: bytes,
-        image: str,
         config: Config,
         on_event: Callable[[AnyEvent], object] | None,
     ) -> None:

@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Self
 
 from faaslab.config import Config
 
+IN_WORKER = "FAASLAB_IN_WORKER"
+"""Set in the environment of user code: a task can't start runs of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabContext:

@@ -5,16 +5,13 @@ in a session of its own, so that Jupyter's Stop button (an interrupt to the whol
 and the kernel kills it when its parent dies, however that happens.
 """
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +19,7 @@ from typing import Self
 from urllib.parse import quote
 
 from faaslab.errors import StoreUnavailable
+from faaslab.protocol.tether import dying_with_parent
 from faaslab.storage.connection import Address, Connection, NoAnswer, Unwelcome
 
 SOCKET_FOLDER = "socket"
@@ -33,7 +31,6 @@ START_S = 10.0
 """A server that does not answer after this long has failed to start."""
 STOP_S = 3.0
 """A server that has not exited after this long is killed."""
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +160,7 @@ class EmbeddedServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=dying_with_parent(),
             )
         assert process.stdin is not None
         try:
@@ -223,23 +220,3 @@ class EmbeddedServer:
 def _quoted(text: str) -> str:
     """Return a value as the server's configuration syntax wants it."""
     return '"' + "".join(f"\\{x}" if x in '"\\' else x for x in text) + '"'
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return what the child runs between fork and exec so that the kernel kills it when we die; None where it can't.
-
-    Everything is looked up here, before the fork: between fork and exec only two system calls happen, which take no
-    lock that another thread of ours might have held.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl, parent, kill_signal = ctypes.CDLL(None, use_errno=True).prctl, os.getpid(), int(signal.SIGKILL)
-    prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
-    get_parent, leave = os.getppid, os._exit
-
-    def arrange() -> None:
-        prctl(PR_SET_PDEATHSIG, kill_signal, 0, 0, 0)
-        if get_parent() != parent:
-            leave(1)  # it died before we could ask
-
-    return arrange

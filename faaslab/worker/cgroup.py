@@ -58,8 +58,8 @@ class CpuLoss:
             CPUs: with several threads it may exceed the task's duration.
         queued_s: Waited for a CPU that others had: the thread's wait beyond what the quota explains. That is
             ``throttled_s``, or more: in a period in which others had the CPU, less of the quota is used up, so the
-            thread queues when it would have been throttled otherwise, and loses nothing. Only the thread that executes the
-            task is watched; and where several of a container's threads were throttled at once, this is too little,
+            thread queues when it would have been throttled otherwise, and loses nothing. Only the thread that executes
+            the task is watched; and where several of a container's threads were throttled at once, this is too little,
             never too much.
         steal_s: Share of the hypervisor's steal, an estimate: the machine's steal is counted in ticks (10 ms) and for
             all processes together, so each CPU second that the machine ran is taken to have lost the same.

@@ -7,7 +7,7 @@ from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.storage import Storage
 from faaslab.worker.actions import Call, ContainerSettings, Execute, Listen, Outcome, Sleep, Turn
-from faaslab.worker.machine import Container
+from faaslab.worker.container import Container
 
 
 class Worker:

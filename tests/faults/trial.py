@@ -17,7 +17,7 @@ from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.virtual import Execution, VirtualLauncher
 from faaslab.trace.events import OutputStored
 from tests.faults.shapes import Case
-from tests.worker.runs import IMAGE, SECRET, Run, collect, submit
+from tests.worker.runs import SECRET, Run, collect, submit
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def try_out(case: Case, setting: Setting) -> Result:
     storage = launcher.new_storage()
     submit(storage, case.dag, case.plans[setting.plan], config=setting.config)
     try:
-        launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=setting.config)
+        launcher.drive(storage, "run", secret=SECRET, config=setting.config)
     except RunTimeout as hang:
         return Result("hang", (str(hang),), setting)
     run = collect(storage, case.dag)

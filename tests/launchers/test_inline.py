@@ -10,7 +10,7 @@ from faaslab.plan import Assignment, Plan
 from faaslab.planners import plan_dag
 from faaslab.trace.events import RunEnded, TaskExecuted
 from tests.worker import record
-from tests.worker.runs import IMAGE, SECRET, collect, run_on, submit
+from tests.worker.runs import SECRET, collect, run_on, submit
 
 PLANNERS = ("wukong", "per_task", "single_worker")
 
@@ -63,7 +63,7 @@ def test_events_are_reported_in_order() -> None:
     storage = launcher.new_storage()
     submit(storage, dag, plan_dag(dag))
     heard: list[object] = []
-    launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=Config(), on_event=heard.append)
+    launcher.drive(storage, "run", secret=SECRET, config=Config(), on_event=heard.append)
     ended = collect(storage, dag)
     assert heard == ended.events
     assert len(ended.of(TaskExecuted)) == 3
@@ -104,7 +104,7 @@ def test_ctrl_c_cancels_the_run() -> None:
     storage = launcher.new_storage()
     submit(storage, dag, plan_dag(dag))
     with pytest.raises(KeyboardInterrupt):
-        launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=Config())
+        launcher.drive(storage, "run", secret=SECRET, config=Config())
     assert isinstance(collect(storage, dag).error, RunCancelled)
     assert storage.demand().containers == {}
 
@@ -119,7 +119,7 @@ def test_a_run_that_cannot_go_on_stalls() -> None:
     launcher = InlineLauncher()
     storage = launcher.new_storage()
     submit(storage, dag, plan)
-    launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=Config())
+    launcher.drive(storage, "run", secret=SECRET, config=Config())
     assert isinstance(collect(storage, dag).error, RunStalled)
 
 

@@ -10,7 +10,7 @@ from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.virtual import VirtualLauncher
 from faaslab.planners import plan_dag
 from faaslab.trace.events import InvocationRequested, TaskFailed, WorkerStarted
-from tests.worker.runs import IMAGE, SECRET, collect, run_on, submit
+from tests.worker.runs import SECRET, collect, run_on, submit
 
 PLANNERS = ("wukong", "per_task", "single_worker")
 EXACT = VirtualModel(
@@ -121,7 +121,7 @@ def test_events_are_reported() -> None:
     storage = launcher.new_storage()
     submit(storage, dag, plan_dag(dag))
     heard: list[object] = []
-    launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=Config(), on_event=heard.append)
+    launcher.drive(storage, "run", secret=SECRET, config=Config(), on_event=heard.append)
     assert heard == collect(storage, dag).events
 
 

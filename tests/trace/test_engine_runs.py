@@ -12,7 +12,7 @@ from faaslab.trace import Trace
 from faaslab.trace.breakdown import breakdown_ns, wall_ns
 from faaslab.trace.events import AnyEvent
 from tests.trace.runs import manifest
-from tests.worker.runs import IMAGE, SECRET, submit
+from tests.worker.runs import SECRET, submit
 
 
 @pytest.mark.parametrize("planner", sorted(PLANNERS))
@@ -25,7 +25,7 @@ def test_every_planner_leaves_a_whole_trace(workflow: str, planner: str, tmp_pat
     storage = launcher.new_storage()
     submit(storage, dag, plan_dag(dag, planner))
     events: list[AnyEvent] = []
-    launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=Config(), on_event=events.append)
+    launcher.drive(storage, "run", secret=SECRET, config=Config(), on_event=events.append)
     trace = Trace.from_events(events, manifest(ids=dag.ids, planner=planner, launcher="inline"))
     assert trace.status == "finished"
     assert trace.tasks["counted"].tolist() == [True] * len(dag)

@@ -110,5 +110,5 @@ def run_on(
     plan = planner if isinstance(planner, Plan) else plan_dag(dag, planner, **settings)
     storage = launcher.new_storage()
     submit(storage, dag, plan, config=config)
-    launcher.drive(storage, "run", secret=SECRET, image=IMAGE, config=config)
+    launcher.drive(storage, "run", secret=SECRET, config=config)
     return collect(storage, dag)

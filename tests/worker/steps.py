@@ -13,7 +13,7 @@ from faaslab.plan import Plan
 from faaslab.protocol.messages import Completion, Failure, Invocation, Reply, Suspension, pool_of
 from faaslab.storage.memory import MemoryStorage
 from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen
-from faaslab.worker.machine import Container
+from faaslab.worker.container import Container
 from tests.worker.runs import CLIENT, IMAGE, SECRET
 
 SIZE_MIB = 1769
