@@ -48,31 +48,33 @@ class LocalLauncher(Protocol):
 Launcher = RemoteLauncher | LocalLauncher
 
 
-def launcher_named(launcher: "str | Launcher") -> Launcher:
-    """Return a launcher by name with its defaults, or the given one.
+LAUNCHERS = {
+    "process": "ProcessLauncher",
+    "docker": "DockerLauncher",
+    "inline": "InlineLauncher",
+    "virtual": "VirtualLauncher",
+}
+
+
+def launcher_named(launcher: "str | Launcher", **settings: Any) -> Launcher:
+    """Return a launcher by name, or the given one.
+
+    Args:
+        launcher: A name, or an object.
+        settings: Of a launcher that is given by name; defaults for the rest.
 
     Raises:
         LauncherError: The name is unknown, or the object is no launcher.
+        ConfigError: A setting is outside its range.
     """
     if isinstance(launcher, (RemoteLauncher, LocalLauncher)):
         return launcher
-    if launcher == "process":
-        from faaslab.launchers.process import ProcessLauncher
+    if launcher not in LAUNCHERS:
+        raise LauncherError(f"unknown launcher {launcher!r}; known: {', '.join(map(repr, LAUNCHERS))}, or an object")
+    from faaslab import launchers
 
-        return ProcessLauncher()
-    if launcher == "docker":
-        from faaslab.launchers.docker import DockerLauncher
-
-        return DockerLauncher()
-    if launcher == "inline":
-        from faaslab.launchers.inline import InlineLauncher
-
-        return InlineLauncher()
-    if launcher == "virtual":
-        from faaslab.launchers.virtual import VirtualLauncher
-
-        return VirtualLauncher()
-    raise LauncherError(f"unknown launcher {launcher!r}; known: 'process', 'docker', 'inline', 'virtual', or an object")
+    made: Launcher = getattr(launchers, LAUNCHERS[launcher])(**settings)
+    return made
 
 
 class Lab:

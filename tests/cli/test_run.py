@@ -120,3 +120,13 @@ def test_export_of_an_unknown_run(flows: Scene) -> None:
     result = invoke("trace", "export", "nothing", "--format", "chrome")
     assert isinstance(result.exception, fl.ConfigError)
     assert "no run 'nothing'" in str(result.exception)
+
+
+def test_requirements(flows: Scene, tmp_path: Path) -> None:
+    """A file of requirements is checked before anything runs: a package that is not there is named."""
+    file = tmp_path / "requirements.txt"
+    file.write_text("numpy\nno-such-package\n")
+    result = invoke("run", "flows_on_disk:three", "--launcher", "inline", "-r", str(file))
+    assert isinstance(result.exception, fl.LauncherError)
+    assert "no-such-package" in str(result.exception)
+    assert "numpy" not in str(result.exception).split("`", 1)[0]
