@@ -111,6 +111,7 @@ def lab_url(tmp_path: Path, chromium: str) -> Iterator[str]:
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "jupyter" / "workspaces"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),  # cells call faaslab
         "FAASLAB_RUNS_DIR": str(tmp_path / "runs"),
     }
     with socket.socket() as free:

@@ -6,20 +6,47 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_readme_example_prints_what_it_says(tmp_path: Path) -> None:
-    """The first example of the README, run as a script, prints exactly the output shown below it, and no more."""
+def examples() -> list[tuple[str, str]]:
+    """Return the README's examples: code, and the output shown below it."""
     text = (ROOT / "README.md").read_text("utf-8")
-    found = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", text, re.DOTALL)
-    assert found is not None
-    script = tmp_path / "example.py"
-    script.write_text(found[1], "utf-8")
+    return re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", text, re.DOTALL)
+
+
+def check(example: tuple[str, str], folder: Path) -> None:
+    """Run an example as a script: it prints what it says, and no more, and leaves a trace."""
+    code, output = example
+    script = folder / "example.py"
+    script.write_text(code, "utf-8")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command: list[str | Path] = [sys.executable, script]
     done = subprocess.run(
-        command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, found[2], "")
-    assert list(tmp_path.glob(".faaslab/runs/*/run.json")), "its trace is not saved"
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+    assert list(folder.glob(".faaslab/runs/*/run.json")), "its trace is not saved"
+
+
+def test_first_example_prints_what_it_says(tmp_path: Path) -> None:
+    """The first example of the README, run as a script, prints exactly the output shown below it, and no more."""
+    check(examples()[0], tmp_path)
+
+
+@pytest.mark.docker
+def test_docker_example_prints_what_it_says(tmp_path: Path) -> None:
+    """The example of Docker workers prints exactly the output shown below it; no other example is untested."""
+    _, docker = examples()
+    assert "fl.DockerLauncher(" in docker[0]
+    check(docker, tmp_path)
+
+
+def test_folders_and_files_exist() -> None:
+    """Every folder, notebook and script that the README names in code font is there."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) - {"experiments/results/"}
+    assert {"worker_image/", "notebooks/docker_workers.ipynb"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == [], "named but not there"
