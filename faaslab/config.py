@@ -7,6 +7,8 @@ from typing import Any, Self
 from faaslab.errors import ConfigError
 
 ENV_PREFIX = "FAASLAB_"
+SIZE_VARIABLE = "FAASLAB_SIZE_MIB"
+"""Tells user code in a worker its size."""
 
 
 @dataclass(frozen=True, slots=True)

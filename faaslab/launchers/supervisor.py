@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace  # noqa: E402
 
 import msgspec  # noqa: E402
 
+from faaslab.config import SIZE_VARIABLE  # noqa: E402
 from faaslab.errors import Fenced, StorageError  # noqa: E402
 from faaslab.protocol.emulation import Emulation  # noqa: E402
 from faaslab.protocol.launcher import IN_WORKER  # noqa: E402
@@ -234,6 +235,7 @@ def run_child(launch: Launch, board: Board, log: int, supervisor: int) -> int:
     os.dup2(log, 2)
     settings = launch.settings
     os.environ[IN_WORKER] = settings.container
+    os.environ[SIZE_VARIABLE] = str(size_of_pool(settings.pool))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # out of memory, the child has to go: the supervisor tells why
     sys.path[:0] = [folder for folder in launch.search_path if folder not in sys.path]

@@ -227,6 +227,17 @@ class TestDockerLauncher(LauncherConformance):
                     )
                 assert found == expected, initial
 
+    def test_a_profile(self, scene: Scene) -> None:
+        """A named platform's delays and its bandwidth are emulated and recorded; single ones can be overridden."""
+        with self.lab(scene, profile="lambda", cold_start_s=0.7, sigma=0.0) as lab:
+            run = lab.submit(length(blob(15)), planner="per_task", sizes=[1769])
+            assert run.result(60) == 15 * 2**20
+            told = run.trace.manifest.settings["launcher"]
+            assert (told["profile"], told["cold_start_s"], told["upload_bytes_per_s"]) == ("lambda", 0.7, 75e6)
+            assert all(start.at_s - start.requested_s >= 0.7 for start in starts(run) if start.cold)
+            moved_s = {row.direction: row.duration_s for row in run.trace.transfers.itertuples() if row.bytes > 2**20}
+            assert min(moved_s["in"], moved_s["out"]) >= 15 * 2**20 / 75e6
+
     def test_two_labs_on_one_engine(self, scene: Scene) -> None:
         """Closing one lab leaves the containers of another alone; so does opening a third."""
         with self.lab(scene) as first:

@@ -27,6 +27,14 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+@fl.task
+def size() -> int:
+    """Return the size that a worker is told it has."""
+    import os
+
+    return int(os.environ["FAASLAB_SIZE_MIB"])
+
+
 def starts(run: Run) -> list[WorkerStarted]:
     """Return the invocations that a container began."""
     return [event for event in run.trace.events if isinstance(event, WorkerStarted)]
@@ -132,6 +140,9 @@ class LauncherConformance(ABC):
             assert run.result(60) == [0.01, 0.01]
             tasks = run.trace.tasks.set_index("task")["size_mib"]
             assert sorted(tasks) == [512, 3008]
+            assert (
+                lab.compute([size.with_options(memory_mib=512)(), size()], planner="per_task", sizes=[512]) == [512] * 2
+            )
 
     def test_no_slot_deadlock(self, scene: Scene) -> None:
         """Workers that wait for each other's outputs give up the only slot in turn."""
