@@ -9,7 +9,8 @@ from playwright.sync_api import Page, expect
 from experiments.run import NOTEBOOKS
 from tests.browser.test_tour import open_notebook, outputs_of, run_from_menu
 
-pytestmark = [pytest.mark.browser, pytest.mark.docker, pytest.mark.timeout(300)]
+# The same cells run in tests/notebooks; here is what a user sees of them.
+pytestmark = [pytest.mark.browser, pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SHOWN_MS = 120_000
 """An image may have to be built first, and a cell waits for all above it."""
