@@ -30,15 +30,19 @@ class HostConfig(msgspec.Struct, frozen=True):
 
 
 class PoolWish(msgspec.Struct, frozen=True):
-    """What the client wants of the pool before it starts a run: nothing in it but ``idle`` new containers, by pool."""
+    """What the client wants of the pool before it starts a run: nothing in it but ``idle`` new containers, by pool.
 
+    Numbered from 1; 0 withdraws the wish before.
+    """
+
+    number: int
     idle: dict[str, int] = {}
 
 
 class PoolReady(msgspec.Struct, frozen=True):
     """The lab host's answer to a wish that has come true."""
 
-    idle: dict[str, int] = {}
+    number: int
 
 
 class Hello(msgspec.Struct, frozen=True):

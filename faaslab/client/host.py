@@ -5,6 +5,7 @@ gone: the pipe from the client that started it tells it at once, leases tell of 
 ``python -m faaslab.client.host`` with a ``HostConfig`` as one line of JSON on standard input; answers with one line.
 """
 
+import contextlib
 import fcntl
 import importlib
 import os
@@ -45,7 +46,7 @@ class LabHost:
         self._host = host
         self._storage = storage
         self._gateway = gateway
-        self._pool = PoolManager(storage, Limits(launcher.concurrency, launcher.vcpu_budget))
+        self._pool = PoolManager(storage, Limits.of(launcher))
         self._wish: PoolWish | None = None
         self._emptying = False
         self._said = b""
@@ -107,8 +108,7 @@ class LabHost:
                 if self._failed_starts[how] >= MAX_FAILED_STARTS[how]:
                     raise LauncherError(
                         f"{self._failed_starts[how]} containers in a row ended before they were ready (last: "
-                        f"{container}, {reason}); the lab's log is in {self._host.folder}, `faaslab doctor` checks "
-                        "this machine"
+                        f"{container}: {reason}); `faaslab doctor` checks this machine"
                     )
             self._storage.remove(container, reason)
 
@@ -140,12 +140,14 @@ class LabHost:
             if not said:
                 # What is left of its lease is the grace time, in which its runs go on.
                 self._owner_alive = False
+                self._wish = None
                 self._storage.renew_client(self._host.client, 0.0)
                 return
-            self._said += said
-            if b"\n" in self._said:
-                line, _, self._said = self._said.partition(b"\n")
-                self._wish = msgspec.json.decode(line, type=PoolWish)
+            *lines, self._said = (self._said + said).split(b"\n")
+            if lines:
+                # The last word counts; a client that gave up waiting withdraws what it wished.
+                wish = msgspec.json.decode(lines[-1], type=PoolWish)
+                self._wish = wish if wish.number else None
                 self._emptying = True
 
     def _prepare_pool(self, demand: Demand) -> dict[str, int]:
@@ -160,7 +162,7 @@ class LabHost:
             self._emptying = False
         if any(demand.idle.get(pool, 0) < count for pool, count in self._wish.idle.items()):
             return self._wish.idle
-        sys.stdout.buffer.write(msgspec.json.encode(PoolReady(dict(demand.idle))) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(PoolReady(self._wish.number)) + b"\n")
         sys.stdout.buffer.flush()
         self._wish = None
         return {}
@@ -188,31 +190,44 @@ def serve(host: HostConfig, answer: Callable[[Hello], None]) -> None:
     """Open store and launcher, say hello, and serve until no client is left; leaves nothing behind."""
     folder = Path(host.folder)
     server: EmbeddedServer | None = None
-    storage: RedisStorage | None = None
-    gateway: Gateway | None = None
-    try:
+    with contextlib.ExitStack() as stack:
         launcher = _load(*host.launcher)
         if not host.config.redis_url:
-            server = EmbeddedServer(folder, for_containers=launcher.name == "docker")
+            server = stack.enter_context(EmbeddedServer(folder, for_containers=launcher.name == "docker"))
         url = server.url if server else host.config.redis_url
         storage = RedisStorage(url, host.lab, timeout_s=host.config.storage_timeout_s)
+        if server is None:
+            stack.callback(_delete_lab, storage)
         identity = storage.ping()
         context = LabContext(url, host.lab, host.secret, host.config, host.search_path, str(folder / LOCK_FILE))
         gateway = launcher.open(context)
+        stack.push(_Closing(gateway))
         lab = LabHost(host, storage, launcher, gateway)
         signal.signal(signal.SIGTERM, lab.stop)
         answer(Hello(url, identity, server is not None))
         lab.loop()
-    finally:
-        if gateway is not None:
-            gateway.close()
-        if storage is not None and server is None:
-            try:
-                storage.delete_lab()
-            except StorageError:
-                pass  # it is gone, and the keys with it or not: nothing can be done here
-        if server is not None:
-            server.close()
+
+
+def _delete_lab(storage: RedisStorage) -> None:
+    with contextlib.suppress(StorageError):  # it is gone, and the keys with it or not: nothing can be done here
+        storage.delete_lab()
+
+
+class _Closing:
+    """Closes a gateway; why that failed must not hide why it was closed."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self._gateway.close()
+        except FaaSLabError as failure:
+            if error is None:
+                raise
+            error.add_note(f"closing it: {failure}")
 
 
 def main() -> int:

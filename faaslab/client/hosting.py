@@ -6,6 +6,7 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from uuid import uuid4
 
@@ -33,6 +34,8 @@ class Host:
     def __init__(self, launcher: RemoteLauncher, config: Config, *, lab: str, secret: bytes, client: str) -> None:
         self.folder = lab_folder(lab)
         self._restarts = 0
+        self._said = b""
+        self._wishes = 0
         kind = type(launcher)
         self._config = HostConfig(
             lab=lab,
@@ -71,9 +74,9 @@ class Host:
     def _answer(self, within_s: float, otherwise: str) -> bytes:
         """Return the next line that the host says."""
         assert self._process.stdout is not None
-        line = b""
-        while not line.endswith(b"\n"):
-            if not select.select([self._process.stdout], [], [], within_s)[0]:
+        until_s = time.monotonic() + within_s
+        while b"\n" not in self._said:
+            if not select.select([self._process.stdout], [], [], max(0.0, until_s - time.monotonic()))[0]:
                 raise LauncherError(
                     f"the lab host {otherwise} within {within_s:g} s; `faaslab doctor` checks this machine"
                 )
@@ -81,25 +84,41 @@ class Host:
             if not data:
                 kind, why = self.death()
                 raise LauncherError(why if kind else f"the lab host ended with status {self._process.wait()}")
-            line += data
+            self._said += data
+        line, _, self._said = self._said.partition(b"\n")
         return line
 
-    def renew_pool(self, idle: dict[str, int]) -> None:
+    def renew_pool(self, idle: dict[str, int], within_s: float = POOL_S) -> None:
         """Have all containers leave, then start new ones and wait until they are idle; no run may be under way.
+
+        One call at a time.
 
         Args:
             idle: How many there are to be, by pool.
+            within_s: How long they may take.
 
         Raises:
             LauncherError: They did not come, or the host died.
         """
+        self._wishes += 1
+        self._wish(PoolWish(self._wishes, idle))
+        try:
+            ready = 0
+            while ready != self._wishes:  # an earlier call may have been interrupted before its answer came
+                line = self._answer(within_s, "did not have its containers ready")
+                ready = msgspec.json.decode(line, type=PoolReady).number
+        except BaseException:
+            with contextlib.suppress(LauncherError):
+                self._wish(PoolWish(0))
+            raise
+
+    def _wish(self, wish: PoolWish) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(msgspec.json.encode(PoolWish(idle)) + b"\n")
+            self._process.stdin.write(msgspec.json.encode(wish) + b"\n")
             self._process.stdin.flush()
         except OSError as error:
             raise LauncherError(f"the lab host is gone: {error}") from error
-        msgspec.json.decode(self._answer(POOL_S, "did not have its containers ready"), type=PoolReady)
 
     @property
     def pid(self) -> int:
@@ -121,6 +140,7 @@ class Host:
     def restart(self) -> None:
         """Start it again after it died, for the same lab (only useful where the store is not its own)."""
         self._close_pipes()
+        self._said = b""
         self._restarts += 1
         self._config = msgspec.structs.replace(self._config, prefix=f"r{self._restarts}c")
         self._start()

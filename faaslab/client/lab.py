@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from faaslab.client import progress as bars
-from faaslab.client.hosting import Host, new_id
+from faaslab.client.hosting import POOL_S, Host, new_id
 from faaslab.client.run import Run
 from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
@@ -109,7 +109,9 @@ class Lab:
         self._host: Host | None = None
         self._storage: Storage | None = None
         self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._asked_for = self.launcher
         self._prepared = False
+        self._renewing = threading.Lock()
         self._closed = False
 
     # -- running --------------------------------------------------------------------------------------------------
@@ -169,13 +171,15 @@ class Lab:
         )
         if progress:
             bars.show(run)
-        self._renew_pool(plan, image)
-        identity = RunIdentity(run_id, self._client, self._secret, image, storage.now_s())
         if isinstance(self.launcher, RemoteLauncher):
-            storage.create_run(build_spec(dag, plan, identity, self.config))
-            self._runs.add(run)
+            with self._renewing:
+                self._renew_pool(plan, image)
+                identity = RunIdentity(run_id, self._client, self._secret, image, storage.now_s())
+                storage.create_run(build_spec(dag, plan, identity, self.config))
+                self._runs.add(run)
             run.start()
         else:
+            identity = RunIdentity(run_id, self._client, self._secret, image, storage.now_s())
             storage.renew_client(self._client, float("inf"))
             storage.create_run(build_spec(dag, plan, identity, self.config))
             self._runs.add(run)
@@ -239,8 +243,8 @@ class Lab:
         assert self._host is not None
         workers = {(a.worker or task, a.size_mib) for task, a in enumerate(plan.assignments)}
         needed = Counter(pool_of(image, size_mib) for _, size_mib in workers) if initial == "primed" else {}
-        limits = Limits(self.launcher.concurrency, self.launcher.vcpu_budget)
-        self._host.renew_pool(fitting(needed, limits))
+        within_s = POOL_S + self.launcher.slowest_start_s
+        self._host.renew_pool(fitting(needed, Limits.of(self.launcher)), within_s)
 
     def _open(self) -> Storage:
         """Return the store, starting the lab host if it does not run."""
@@ -287,6 +291,8 @@ class Lab:
                 return None
             kind, why = host.death()
             if kind == LauncherError.__name__:
+                # Whatever it lacked, an image for instance, is looked for again before the next run.
+                self.launcher, self._prepared = self._asked_for, False
                 return LauncherError(why)
             if host.embedded or self._closed:
                 return StateLost(f"the lab host died, and the store with it: {why}")

@@ -282,7 +282,8 @@ class Run:
 
     def _settle(self, error: FaaSLabError | None, result: Any = None) -> None:
         if error is not None and not any(isinstance(event, RunEnded) for event in self._events):
-            self._events.append(RunEnded(time.time(), "failed", str(error)))
+            ended = RunEnded(time.time(), "failed", str(error))
+            self._events.append(to_virtual(ended, self._origin_s or ended.at_s, self._dilation))
         if error is None:
             self._future.set_result(result)
         else:

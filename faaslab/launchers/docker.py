@@ -46,6 +46,7 @@ READY_S = 60.0
 ACCOUNT_CONCURRENCY = 1000
 """Containers at a time unless a limit is given: what a new AWS account has (Lambda quotas, "Concurrent executions")."""
 STORE_FOLDER = "/run/faaslab"
+ENTRYPOINT = ["python3", "-P", "-m", "faaslab.launchers.supervisor"]
 TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
 """Writable space of a container, counted as its memory; 512 MB as on AWS Lambda."""
 NOBODY = 65534
@@ -71,8 +72,13 @@ class DockerLauncher(EmulatingLauncher):
         dilation: How many times slower everything is made: CPU quotas are divided, emulated delays, timeouts and
             keep-alive multiplied by it, and all times are reported in virtual seconds, so that ``dilation`` times as
             many vCPUs fit on the machine. Memory bandwidth, the store and clocks that tasks read are not dilated.
-        memory_escalation: Sizes in MiB; a task that ran out of memory is tried again at the next larger one.
+        memory_escalation: Sizes in MiB; a task that ran out of memory is tried again at the next larger one, unless it
+            is not pure and has no ``retries``. It counts as a try.
         host_memory_mib: Memory of the engine's machine; None: as the engine says.
+        memory_overcommit: How many times that memory the sizes of all containers together may be. Above 1 tasks that
+            really use their memory may make the machine itself run out of it.
+
+    Cores and memory are those of one lab: two labs on one engine at the same time contend.
 
     Raises:
         ConfigError: A setting is outside its range.
@@ -90,6 +96,7 @@ class DockerLauncher(EmulatingLauncher):
     dilation: float = 1.0
     memory_escalation: Sequence[int] = ()
     host_memory_mib: int | None = None
+    memory_overcommit: float = 1.0
 
     def __post_init__(self) -> None:
         EmulatingLauncher.__post_init__(self)
@@ -97,6 +104,8 @@ class DockerLauncher(EmulatingLauncher):
             raise ConfigError(f"DockerLauncher.dilation is {self.dilation}, must be 1 or more")
         if self.cores is not None and not 0 < self.cores < math.inf:
             raise ConfigError(f"DockerLauncher.cores is {self.cores}, must be above 0")
+        if not 1 <= self.memory_overcommit < math.inf:
+            raise ConfigError(f"DockerLauncher.memory_overcommit is {self.memory_overcommit}, must be 1 or more")
         sizes = check_sizes(self.memory_escalation) if self.memory_escalation else ()
         object.__setattr__(self, "memory_escalation", sizes)
 
@@ -116,17 +125,31 @@ class DockerLauncher(EmulatingLauncher):
         return math.inf if self.allow_contention or self.cores is None else self.cores * self.dilation
 
     @property
+    def memory_budget_mib(self) -> float:
+        """How much memory the sizes of all containers together may be."""
+        if self.host_memory_mib is None:
+            return math.inf
+        return (self.host_memory_mib - RESERVED_MIB) * self.memory_overcommit
+
+    @property
     def time_dilation(self) -> float:
         """See ``RemoteLauncher``."""
         return self.dilation
 
     def prepare(self, report: Callable[[str], object]) -> Self:
         """Find the engine, build or find the image, and take note of what the machine has."""
-        from faaslab.launchers.engine import capacity, connect
+        from faaslab.launchers.engine import capacity, check_network, connect
         from faaslab.launchers.image import check_image, ensure_image, inspect_image
 
         with contextlib.closing(connect()) as client:
             has = capacity(client)
+            if has.lacks:
+                raise LauncherError(
+                    f"this Docker engine has no {' and no '.join(has.lacks)}, so sizes would not be real (rootless on "
+                    "cgroup version 1?); use an engine with cgroup version 2, or one that runs as root"
+                )
+            if self.network and not self.network.startswith("container:"):
+                check_network(client, self.network)
             requirements = tuple(self.requirements)
             if self.image:
                 image = inspect_image(client, self.image)
@@ -152,22 +175,33 @@ class DockerLauncher(EmulatingLauncher):
 
     def check_sizes(self, sizes: Iterable[int]) -> None:
         """See ``RemoteLauncher``."""
-        largest = self.largest_size_mib
-        too_large = max((*sizes, *self.memory_escalation), default=0)
-        if too_large > largest:
-            assert self.cores is not None
-            raise PlanError(
-                f"a container of {too_large} MiB has {vcpus(too_large):.2f} vCPUs; the largest valid size here is "
-                f"{largest} MiB: containers may use {self.cores:g} cores (one is left to store and client) at dilation "
-                f"{self.dilation:g}, of {self.host_memory_mib} MiB. Use smaller sizes, allow_contention=True, or "
-                f"dilation={math.ceil(vcpus(too_large) / self.cores):g}"
-            )
-        smallest = min((*sizes, *self.memory_escalation), default=MAX_SIZE_MIB)
+        asked = [*sizes, *self.memory_escalation]
+        too_large = max(asked, default=0)
+        if too_large > self.largest_size_mib:
+            raise PlanError(self._why_too_large(too_large))
+        smallest = min(asked, default=MAX_SIZE_MIB)
         if vcpus(smallest) / self.dilation < LEAST_QUOTA_US / LONGEST_PERIOD_US:
             raise PlanError(
                 f"a container of {smallest} MiB has {vcpus(smallest) / self.dilation:.4f} of a core at dilation "
                 f"{self.dilation:g}; the kernel can't give less than {LEAST_QUOTA_US / LONGEST_PERIOD_US:g}"
             )
+
+    def _why_too_large(self, size_mib: int) -> str:
+        assert self.cores is not None
+        assert self.host_memory_mib is not None
+        where = "memory_escalation asks for " if size_mib in self.memory_escalation else ""
+        told = f"{where}a container of {size_mib} MiB: the largest valid size here is {self.largest_size_mib} MiB. "
+        if size_mib > self.host_memory_mib - RESERVED_MIB:
+            return (
+                f"{told}The engine's machine has {self.host_memory_mib} MiB, of which {RESERVED_MIB} are left to itself"
+            )
+        ways = [f"dilation={math.ceil(vcpus(size_mib) / self.cores):g}"]
+        if not self.allow_contention:
+            ways.append("allow_contention=True")
+        return (
+            f"{told}It would have {vcpus(size_mib):.2f} vCPUs, and containers may use {self.cores:g} cores at dilation "
+            f"{self.dilation:g}; use {' or '.join(ways)} for more"
+        )
 
     def open(self, context: LabContext) -> Gateway:
         """Return the launcher at work."""
@@ -191,10 +225,17 @@ def reach_store(url: str, network: str, *, local: bool) -> tuple[str, str, list[
     if parts.scheme == "unix":
         if not local:
             raise LauncherError(
-                "the engine runs on another machine, where the store's Unix socket is not; use a store that it can "
-                "reach: fl.Lab(launcher, storage='redis://:password@host:6379')"
+                "the engine runs on another machine or in a virtual one (Docker Desktop), where nobody can connect to "
+                "the store's Unix socket; use a store that it can reach: fl.Lab(launcher, "
+                "storage='redis://:password@host:6379')"
             )
         folder, name = os.path.split(unquote(parts.path))
+        engine_socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+        if os.path.realpath(folder) == os.path.dirname(os.path.realpath(engine_socket)):
+            raise LauncherError(
+                f"the store's socket is in {folder}, where the Docker engine's is, which containers must not see; have "
+                "the server listen in a folder of its own"
+            )
         inside = urlunsplit(("unix", parts.netloc, quote(f"{STORE_FOLDER}/{name}"), parts.query, ""))
         # A socket can be connected to on a read-only mount; nothing else can be done with the folder.
         return inside, network or "none", [f"{folder}:{STORE_FOLDER}:ro"]
@@ -217,9 +258,10 @@ class _Containers(Gateway):
         self._engine = engine
         self._emulation = settings.emulation.dilated(settings.dilation)
         self._client = engine.connect()
-        self._store_url, self._network, self._mounts = reach_store(
-            context.store_url, settings.network, local=engine.capacity(self._client).local
-        )
+        has = engine.capacity(self._client)
+        self._store_url, self._network, self._mounts = reach_store(context.store_url, settings.network, local=has.local)
+        # With version 2 a container would see the whole machine's groups where the engine's default is the host's.
+        self._cgroupns: Any = {"cgroupns": "private"} if has.cgroup_version == 2 else {}
         engine.remove_stale(self._client, context.lab)
         self._lock = threading.Lock()
         self._channels: dict[str, Channel] = {}
@@ -266,7 +308,7 @@ class _Containers(Gateway):
             with contextlib.closing(self._engine.connect()) as client:
                 reason = self._live(client, container, pool, launched_s, clock_offset_s)
         except Exception as error:  # whatever it is, the lab host has to hear that there is no container
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"failed: {self._engine.words(error)}"
         finally:
             with self._lock:
                 self._channels.pop(container, None)
@@ -327,13 +369,15 @@ class _Containers(Gateway):
             security_opt=["no-new-privileges"],
             tmpfs={"/tmp": TMP},
             **quota,
+            **self._cgroupns,
         )
         created: dict[str, Any] = api.create_container(
             self._settings.image,
+            entrypoint=ENTRYPOINT,
             name=f"faaslab-{context.lab}-{container}",
             user=user,
             stdin_open=True,
-            environment=dict.fromkeys(THREAD_VARIABLES, str(threads_of(size_mib))),
+            environment={"HOME": "/tmp", **dict.fromkeys(THREAD_VARIABLES, str(threads_of(size_mib)))},
             labels={
                 self._engine.LAB: context.lab,
                 self._engine.MACHINE: self._engine.machine(),
@@ -354,6 +398,8 @@ class _Containers(Gateway):
                 pool=pool,
                 secret=self._context.secret,
                 keep_alive_s=settings.keep_alive_in_force_s * settings.dilation,
+                retry_backoff_s=config.retry_backoff_s * settings.dilation,
+                retry_backoff_cap_s=config.retry_backoff_cap_s * settings.dilation,
                 launched_s=launched_s,
                 clock_offset_s=clock_offset_s,
                 phases_s={"create": create_s},

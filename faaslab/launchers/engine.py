@@ -15,13 +15,14 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import getnode
 
 import docker
+import requests
 from docker.errors import APIError, DockerException, NotFound
 
 from faaslab.errors import LauncherError
@@ -34,6 +35,12 @@ REMOVE_S = 10.0
 USUAL_SOCKET = "unix:///var/run/docker.sock"
 _FRAME = struct.Struct(">BxxxL")
 _POLL_S = 0.02
+_LIMITS = {
+    "MemoryLimit": "memory limits",
+    "CpuCfsQuota": "CPU quotas",
+    "CpuCfsPeriod": "CPU periods",
+}
+"""What an engine says of itself, and what it means if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +51,17 @@ class Capacity:
         cores: CPUs that containers can use.
         memory_mib: Physical memory.
         version: Of the engine.
-        local: Whether it runs on this machine, so that a folder can be mounted into containers.
+        local: Whether it runs on this machine itself, so that a socket in a folder can be mounted into containers.
+        cgroup_version: 1 or 2.
+        lacks: Limits that it can't put on containers, in words.
     """
 
     cores: int
     memory_mib: int
     version: str
     local: bool
+    cgroup_version: int
+    lacks: tuple[str, ...]
 
 
 def connect() -> docker.DockerClient:
@@ -82,19 +93,71 @@ def _knock(url: str) -> None:
 
 
 def capacity(client: docker.DockerClient) -> Capacity:
-    """Return what the engine's machine has."""
-    info: dict[str, Any] = client.info()
-    local = str(client.api.base_url).startswith(("http+docker://", "http+unix://"))
-    return Capacity(int(info["NCPU"]), int(info["MemTotal"]) // 2**20, str(info["ServerVersion"]), local)
+    """Return what the engine's machine has.
+
+    Raises:
+        LauncherError: The engine does not answer any more.
+    """
+    with talking():
+        info: dict[str, Any] = client.info()
+    here = os.environ.get("DOCKER_HOST", USUAL_SOCKET).startswith("unix://")
+    return Capacity(
+        cores=int(info["NCPU"]),
+        memory_mib=int(info["MemTotal"]) // 2**20,
+        version=str(info["ServerVersion"]),
+        # Docker Desktop runs its engine in a virtual machine: sockets of this one can't be connected to from there.
+        local=here and info.get("OperatingSystem") != "Docker Desktop",
+        cgroup_version=int(info.get("CgroupVersion", 1)),
+        lacks=tuple(words for key, words in _LIMITS.items() if not info.get(key)),
+    )
+
+
+def check_network(client: docker.DockerClient, network: str) -> None:
+    """Check that an engine has a network.
+
+    Raises:
+        LauncherError: It has not; names those that it has.
+    """
+    with talking():
+        known = sorted(found["Name"] for found in client.api.networks())
+    if network not in known:
+        raise LauncherError(f"the engine has no network {network!r}; it has {', '.join(known)}")
+
+
+@contextlib.contextmanager
+def talking() -> Iterator[None]:
+    """Turn errors of the engine and of the way to it into ours.
+
+    Raises:
+        LauncherError: In place of the SDK's and of its HTTP library's errors.
+    """
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        raise LauncherError(f"the Docker engine failed: {words(error)}; `faaslab doctor` checks it") from error
+
+
+def words(error: BaseException) -> str:
+    """Return what an error says, without the address of the call."""
+    explanation = getattr(error, "explanation", None)
+    return str(explanation or error)
 
 
 def machine() -> str:
-    """Return what tells this machine from others that use the same engine."""
+    """Return what tells this machine, user and view of its files from others that use the same engine.
+
+    Only then can it be told by a file's lock whether a lab is alive.
+    """
     try:
         known = Path("/etc/machine-id").read_text().strip()
     except OSError:
-        known = ""
-    return hashlib.sha256(f"{known}/{getnode()}/{socket.gethostname()}".encode()).hexdigest()[:16]
+        known = str(getnode())
+    try:
+        files = os.readlink("/proc/self/ns/mnt")
+    except OSError:
+        files = ""
+    place = f"{known}/{socket.gethostname()}/{os.getuid()}/{files}"
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 class Channel:
@@ -163,7 +226,15 @@ def remove_stale(client: docker.DockerClient, lab: str) -> int:
     """Remove containers of labs on this machine whose lab host is gone; returns how many.
 
     Never by label alone: the lab's lock is free, or the lab is one's own and has not started any yet.
+
+    Raises:
+        LauncherError: The engine does not answer.
     """
+    with talking():
+        return _remove_stale(client, lab)
+
+
+def _remove_stale(client: docker.DockerClient, lab: str) -> int:
     stale = [
         container["Id"]
         for container in _labelled(client, {MACHINE: machine()})
@@ -180,6 +251,11 @@ def remove_all(client: docker.DockerClient, lab: str) -> None:
     Raises:
         LauncherError: The engine does not let go of them.
     """
+    with talking():
+        _wait_and_remove(client, lab)
+
+
+def _wait_and_remove(client: docker.DockerClient, lab: str) -> None:
     gentle_s = time.monotonic() + REMOVE_S / 5
     deadline_s = time.monotonic() + REMOVE_S
     while left := _labelled(client, {LAB: lab}):
@@ -214,7 +290,7 @@ def _locked(lock: Path) -> bool:
         with open(lock) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False
-    except BlockingIOError:
-        return True
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # held, or not ours to judge

@@ -294,7 +294,7 @@ def _build(
         text = str(line.get("stream", "")).strip()
         if text:
             said.append(text)
-        if step := re.match(r"Step (\d+)/(\d+) : (.*)", text):
+        if step := re.match(r"Step (\d+)/(\d+) : ((?:FROM|COPY|RUN) .*)", text):  # the others take no time
             report(f"image {tag}: step {step[1]} of {step[2]}: {' '.join(step[3].split())}")
         if "error" in line:
             raise LauncherError(f"can't build image {tag} on {base!r}: {line['error']}: {' '.join(said[-5:])}")

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from faaslab.model.sizes import vcpus
+from faaslab.protocol.launcher import RemoteLauncher
 from faaslab.protocol.messages import Demand, size_of_pool
 from faaslab.protocol.storage import Storage
 
@@ -31,10 +33,17 @@ class Limits:
     Attributes:
         containers: How many (the platform's concurrency limit).
         vcpus: How many vCPUs all containers together may have.
+        memory_mib: How much memory their sizes together may be.
     """
 
     containers: int
     vcpus: float = math.inf
+    memory_mib: float = math.inf
+
+    @classmethod
+    def of(cls, launcher: RemoteLauncher) -> Self:
+        """Return the limits of a launcher."""
+        return cls(launcher.concurrency, launcher.vcpu_budget, launcher.memory_budget_mib)
 
 
 def pool_vcpus(pool: str) -> float:
@@ -49,17 +58,20 @@ class _Room:
         self._containers = limits.containers - len(pools)
         # Sums of shares that fill the budget exactly must not fail by a rounding error.
         self._vcpus = limits.vcpus + 1e-9 - sum(map(pool_vcpus, pools))
+        self._memory_mib = limits.memory_mib - sum(map(size_of_pool, pools))
 
     def fits(self, pool: str) -> bool:
-        return self._containers >= 1 and self._vcpus >= pool_vcpus(pool)
+        return self._containers >= 1 and self._vcpus >= pool_vcpus(pool) and self._memory_mib >= size_of_pool(pool)
 
     def take(self, pool: str) -> None:
         self._containers -= 1
         self._vcpus -= pool_vcpus(pool)
+        self._memory_mib -= size_of_pool(pool)
 
     def give(self, pool: str) -> None:
         self._containers += 1
         self._vcpus += pool_vcpus(pool)
+        self._memory_mib += size_of_pool(pool)
 
 
 def fitting(needed: Mapping[str, int], limits: Limits) -> dict[str, int]:

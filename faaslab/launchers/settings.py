@@ -13,6 +13,7 @@ from faaslab.model.sizes import vcpus
 from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.launcher import RemoteLauncher
 
+PRIMED_KEEP_ALIVE_S = 30.0
 InitialPool = Literal["empty", "primed", "steady"]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """How many threads numeric libraries use: as many as the size has vCPUs. Otherwise every one of a dozen containers
@@ -72,7 +73,12 @@ class EmulatingLauncher(RemoteLauncher):
                 raise ConfigError(f"{kind}.{name} is {value}, must be 0 or more")
         if self.initial_pool not in ("empty", "primed", "steady"):
             raise ConfigError(f"{kind}.initial_pool is {self.initial_pool!r}, must be 'empty', 'primed' or 'steady'")
-        _ = self.platform  # an unknown name is an error
+        # An unknown name of a profile is an error, too.
+        if self.initial_pool == "primed" and self.keep_alive_in_force_s < PRIMED_KEEP_ALIVE_S:
+            raise ConfigError(
+                f"{kind}.keep_alive_s is {self.keep_alive_in_force_s:g}, must be at least {PRIMED_KEEP_ALIVE_S:g} for "
+                "initial_pool='primed': the first containers must still be there when the last one is ready"
+            )
         requirements = self.requirements
         if requirements or not isinstance(requirements, tuple):
             named = isinstance(requirements, (str, os.PathLike))
@@ -94,6 +100,12 @@ class EmulatingLauncher(RemoteLauncher):
             store_sigma=platform.store_sigma,
             seed=self.seed,
         )
+
+    @property
+    def slowest_start_s(self) -> float:
+        """See ``RemoteLauncher``: four standard deviations."""
+        emulation = self.emulation
+        return emulation.cold_start_s * math.exp(4 * emulation.cold_start_sigma) * self.time_dilation
 
     @property
     def keep_alive_in_force_s(self) -> float:

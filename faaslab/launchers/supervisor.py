@@ -45,6 +45,8 @@ from faaslab.worker.execute import Executor, read_log  # noqa: E402
 from faaslab.worker.lifecycle import Worker  # noqa: E402
 
 READY, GO, LEFT = b"ready\n", b"go\n", b"left\n"
+FULL = 0.8
+"""A container whose peak was below this part of its size did not run out of its own memory."""
 
 _SHORTEST_WAIT_S = 0.01
 _CONFIRM_S = 0.1
@@ -179,12 +181,16 @@ class Supervisor:
         """Fail a task whose container ran out of memory; a larger size may be left to try."""
         size_mib = size_of_pool(self._launch.settings.pool)
         image = self._launch.settings.pool.rsplit("/", 1)[0]
-        larger = next((size for size in self._launch.memory_escalation if size > size_mib), None)
+        larger = None
+        if work.pure or work.retries:
+            larger = next((size for size in self._launch.memory_escalation if size > size_mib), None)
         peak_bytes = cgroup.memory_peak_bytes() or 0
         pool = "" if larger is None else pool_of(image, larger)
         message = f"the kernel killed it for want of memory in a container of {size_mib} MiB"
         if peak_bytes:  # kernels before 5.19 don't say with cgroup v2
             message += f", whose peak was {peak_bytes / 2**20:.1f} MiB"
+        if 0 < peak_bytes < FULL * size_mib * 2**20:
+            message += "; it is the machine that ran out of memory: fewer or smaller containers at a time will help"
         self._report(work, "memory", message, peak_bytes=peak_bytes, pool=pool)
 
     def _report(self, work: Work, kind: str, message: str, *, peak_bytes: int = 0, pool: str = "") -> None:

@@ -82,6 +82,16 @@ class RemoteLauncher(ABC):
         return math.inf
 
     @property
+    def memory_budget_mib(self) -> float:
+        """How much memory the sizes of all containers together may be."""
+        return math.inf
+
+    @property
+    def slowest_start_s(self) -> float:
+        """How many real seconds of emulated delay a start may take, hardly ever more."""
+        return 0.0
+
+    @property
     def time_dilation(self) -> float:
         """How many real seconds one reported second takes."""
         return 1.0

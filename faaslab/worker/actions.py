@@ -45,6 +45,7 @@ class Turn:
     invocation: str
     attempt: int
     retries: int
+    pure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Execute:
     invocation: str
     attempt: int
     retries: int
+    pure: bool
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]

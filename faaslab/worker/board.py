@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faaslab.worker.actions import Execute, Turn
 
-_FIELDS = struct.Struct("<QddqqqqHHH")
+_FIELDS = struct.Struct("<QddqqqqqHHH")
 _IDLE, _TURNED, _EXECUTING = 0, 1, 2
 _SIZE = 4096
 _TEXT_BYTES = 1200
@@ -31,6 +31,7 @@ class Work:
     task: int
     attempt: int
     retries: int
+    pure: bool
     began_s: float
     timeout_s: float
     log_start: int
@@ -67,6 +68,7 @@ class Board:
             action.task,
             action.attempt,
             action.retries,
+            action.pure,
             log_start,
             len(run),
             len(invocation),
@@ -98,7 +100,7 @@ class Board:
         """Return what the child has in hand, None if nothing (or just now changing)."""
         for _ in range(3):
             before = self._memory[:8]
-            state, began_s, timeout_s, task, attempt, retries, log_start, *lengths = _FIELDS.unpack_from(
+            state, began_s, timeout_s, task, attempt, retries, pure, log_start, *lengths = _FIELDS.unpack_from(
                 self._memory, 8
             )
             at = 8 + _FIELDS.size
@@ -112,7 +114,9 @@ class Board:
                 run, invocation, task_id = (text.decode(errors="replace") for text in texts)
                 executing = state == _EXECUTING
                 limit_s = timeout_s if executing else float("inf")
-                return Work(executing, run, invocation, task_id, task, attempt, retries, began_s, limit_s, log_start)
+                return Work(
+                    executing, run, invocation, task_id, task, attempt, retries, bool(pure), began_s, limit_s, log_start
+                )
         return None
 
     def _set(self, sequence: int) -> None:

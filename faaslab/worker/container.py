@@ -48,6 +48,7 @@ class Container:
         self._cursor = "0"
         self._cold = True
         self._phases_s = dict(settings.phases_s)
+        self._ready_s = 0.0
         self._completions = 0
         self._served: deque[tuple[str, str, int]] = deque(maxlen=128)
         self._lab_codec = Codec(settings.secret)
@@ -68,6 +69,7 @@ class Container:
         if settings.ready_s > now_s:
             self._phases_s["emulated"] = settings.ready_s - now_s
             yield Sleep(settings.ready_s)
+        self._ready_s = self.now_s()
         invocation = yield from self._next()
         while True:
             if invocation is None:
@@ -123,9 +125,12 @@ class Container:
         """Return the time on the store's clock."""
         return self._clock.now_s() + self.settings.clock_offset_s
 
-    def first_start(self) -> tuple[bool, Mapping[str, float]]:
-        """Return whether this is the container's first invocation, and the phases of its cold start if so."""
-        cold, self._cold = self._cold, False
+    def first_start(self, requested_s: float) -> tuple[bool, Mapping[str, float]]:
+        """Return whether an invocation asked for at ``requested_s`` had to wait for a cold start, and its phases if so.
+
+        The first invocation of a container that was idle by then has not.
+        """
+        cold, self._cold = self._cold and requested_s <= self._ready_s, False
         return cold, self._phases_s if cold else {}
 
     def number(self) -> int:

@@ -11,7 +11,7 @@ from faaslab.graph.functions import call
 from faaslab.protocol.report import printable
 from faaslab.worker.actions import Execute, Outcome
 from faaslab.worker.board import Board
-from faaslab.worker.cgroup import CpuMeter, cpu_loss
+from faaslab.worker.cgroup import CpuMeter, cpu_loss, oom_kills
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -30,6 +30,7 @@ class Executor:
         self._log = log
         self._log_bytes = log_bytes
         self._meter = CpuMeter()
+        self._oom_kills = oom_kills() or 0
 
     def __call__(self, action: Execute) -> Outcome:
         """Run one task; never raises."""
@@ -45,7 +46,7 @@ class Executor:
             value = call(action.function, action.args, action.kwargs, action.outputs)
         except BaseException as raised:  # sys.exit and KeyboardInterrupt end a task, not its worker
             error = raised
-            text = remote_traceback(raised)
+            text = remote_traceback(raised) + self._killed_for_memory()
         duration_s = time.perf_counter() - began_s
         cpu_s = time.process_time() - began_cpu_s
         meter = self._meter
@@ -69,6 +70,14 @@ class Executor:
             loss.queued_s,
             loss.steal_s,
         )
+
+    def _killed_for_memory(self) -> str:
+        """Return what to say if processes that user code had started were killed, which it may not have noticed."""
+        before, self._oom_kills = self._oom_kills, oom_kills() or 0
+        killed = self._oom_kills - before
+        if killed <= 0:
+            return ""
+        return f"(The kernel killed {killed} process(es) of this container for want of memory meanwhile.)\n"
 
 
 def remote_traceback(error: BaseException) -> str:

@@ -89,7 +89,7 @@ class WorkerMachine:
         dag_bytes = container.remember(invocation.parts)
         dag_bytes += yield from self._fetch_parts([invocation.structure])
         self._dag, self._arrivals = container.dag(invocation.structure)
-        cold, phases_s = container.first_start()
+        cold, phases_s = container.first_start(invocation.requested_s)
         self._event(
             WorkerStarted(
                 container.now_s(),
@@ -164,7 +164,7 @@ class WorkerMachine:
         )
         options = dag.options(task)
         claim = self._claim
-        yield Turn(task, dag.id_of(task), claim.run, claim.invocation, claim.attempt, options.retries)
+        yield Turn(task, dag.id_of(task), claim.run, claim.invocation, claim.attempt, options.retries, options.pure)
         call = yield from self._prepare(task)
         if isinstance(call, Reply):
             return call
@@ -179,6 +179,7 @@ class WorkerMachine:
             self._claim.invocation,
             self._claim.attempt,
             options.retries,
+            options.pure,
             function,
             args,
             kwargs,

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import socket
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,6 +166,24 @@ class TestDockerLauncher(LauncherConformance):
             sizes = [event.size_mib for event in run.trace.events if isinstance(event, InvocationRequested)]
             assert sizes == [256, 512, 1536]
 
+    def test_impure_tasks_are_not_tried_again(self, scene: Scene) -> None:
+        """A task with side effects that ran out of memory says so, and does not run a second time."""
+        with self.lab(scene, memory_escalation=(512,)) as lab, pytest.raises(fl.TaskOutOfMemory, match="256 MiB"):
+            lab.compute(allocate.with_options(pure=False)(300), sizes=[SMALL], timeout_s=60)
+
+    def test_a_child_of_a_task_out_of_memory(self, scene: Scene) -> None:
+        """A process that a task has started and that was killed is mentioned when the task fails of it."""
+
+        @fl.task
+        def parent() -> None:
+            import subprocess
+            import sys
+
+            subprocess.run([sys.executable, "-c", "x = b'x' * 2**30"], check=True)
+
+        with self.lab(scene) as lab, pytest.raises(fl.TaskFailed, match=r"killed 1 process.*want of memory"):
+            lab.compute(parent(), sizes=[512], timeout_s=60)
+
     def test_memory_escalation_has_an_end(self, scene: Scene) -> None:
         """A task that does not fit the largest size fails there."""
         with self.lab(scene, memory_escalation=(512,)) as lab, pytest.raises(fl.TaskOutOfMemory, match="512 MiB"):
@@ -219,12 +240,7 @@ class TestDockerLauncher(LauncherConformance):
                 for _ in range(2):
                     run = lab.submit([nap(0.1), nap(0.1)], planner="per_task", sizes=[SMALL])
                     run.result(60)
-                    found.append(
-                        sum(
-                            start.cold and bool(start.phases_s) and start.at_s - start.requested_s > 0.1
-                            for start in starts(run)
-                        )
-                    )
+                    found.append(run.trace.metrics["cold_starts"])
                 assert found == expected, initial
 
     def test_a_profile(self, scene: Scene) -> None:
@@ -291,6 +307,24 @@ class TestDockerLauncher(LauncherConformance):
                 assert len(ids) == 2
                 assert left not in ids
 
+    def test_the_engine_goes_away(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The run ends with an error that names the engine, and the lab works again once it is back."""
+        with proxied_engine(scene.folder) as (url, cut):
+            monkeypatch.setenv("DOCKER_HOST", url)
+            with self.lab(scene) as lab:
+                run = lab.submit(nap(60.0), sizes=[SMALL])
+                until(lambda: working(lab), 30, "it works")
+                cut()
+                with pytest.raises(fl.LauncherError, match="Docker engine"):
+                    run.result(60)
+                monkeypatch.undo()
+
+    def test_an_unknown_network(self, scene: Scene) -> None:
+        """It is refused before anything starts, with those that there are."""
+        refused = pytest.raises(fl.LauncherError, match=r"no network 'nosuchnet'; it has bridge")
+        with Refusing(self.lab(scene, network="nosuchnet")) as lab, refused:
+            lab.submit(one())
+
     def test_a_missing_module_names_the_cure(self, scene: Scene) -> None:
         """A module that the image lacks is named, with ``requirements=``."""
 
@@ -318,6 +352,50 @@ def working(lab: fl.Lab) -> bool:
     """Return whether a container has an invocation."""
     storage = lab._storage
     return storage is not None and bool(storage.demand().assigned)
+
+
+@contextmanager
+def proxied_engine(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield another way to the engine, and what cuts it for good."""
+    real = os.environ.get("DOCKER_HOST", engine.USUAL_SOCKET).removeprefix("unix://")
+    place = folder / "engine.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(place))
+    listener.listen(64)
+    ends: list[socket.socket] = []
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(real)
+                ends.extend((near, far))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    def cut() -> None:
+        place.unlink(missing_ok=True)
+        for end in (listener, *ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
+    try:
+        yield f"unix://{place}", cut
+    finally:
+        cut()
+        acceptor.join(5)
+        for end in (listener, *ends):
+            end.close()
 
 
 class Refusing:

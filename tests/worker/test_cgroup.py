@@ -211,7 +211,7 @@ def test_the_executor_tells_what_a_task_lost(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(CpuMeter, "read", lambda self: next(readings))
     log = os.memfd_create("log")
     executor = Executor(Board(), log, 1000)
-    outcome = executor(Execute(0, "nap#0", "run", "i", 1, 0, time.sleep, (0.6,), {}, None))
+    outcome = executor(Execute(0, "nap#0", "run", "i", 1, 0, True, time.sleep, (0.6,), {}, None))
     assert outcome.error is None
     assert (outcome.throttled_s, outcome.queued_s, outcome.steal_s) == pytest.approx((0.25, 0.5, 0.0))
     os.close(log)
