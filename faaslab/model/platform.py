@@ -1,0 +1,74 @@
+"""What a plan is predicted for: a platform's delays, prices and limits."""
+
+import math
+import os
+from dataclasses import dataclass, field
+
+from faaslab.errors import ConfigError
+from faaslab.model.prices import Prices
+from faaslab.model.profiles import PROFILES, PlatformProfile, profile_named
+
+REGION_CONCURRENCY = 1000
+"""Workers at a time: default of a region (AWS Lambda Developer Guide, "Lambda quotas", Concurrent executions)."""
+ACCOUNT_CONCURRENCY = 10
+"""Workers at a time on this machine: as many as the Docker launcher allows, which is what a new AWS account has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Delays, prices and limits.
+
+    Attributes:
+        profile: How long the machinery takes, with its sources.
+        prices: What running costs. Platforms without prices of their own have those of AWS Lambda, as traces of local
+            runs have, so that plans can be compared.
+        concurrency: How many containers may exist at a time.
+        cores: CPUs that all containers share; infinite: each has its own, as in a cloud.
+        client_invokes_per_s: How fast the first invocations of a run follow each other; infinite: they come together,
+            as from our client, which hands them to the store in one call.
+
+    Raises:
+        ConfigError: A limit is not above 0, or not a number.
+    """
+
+    profile: PlatformProfile
+    prices: Prices = field(default_factory=Prices)
+    concurrency: int = REGION_CONCURRENCY
+    cores: float = math.inf
+    client_invokes_per_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        limit = self.concurrency
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ConfigError(f"Platform.concurrency is {limit!r}, must be a whole number of 1 or more")
+        for name in ("cores", "client_invokes_per_s"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ConfigError(f"Platform.{name} is {value}, must be above 0 (math.inf: no limit)")
+
+    @property
+    def name(self) -> str:
+        """The profile's name."""
+        return self.profile.name
+
+
+def platform_named(name: str) -> Platform:
+    """Return a platform by the name of its profile.
+
+    ``"this machine"`` has its usable cores less one, which client, store and supervisors take. All others are clouds:
+    each container has its own CPU. ``"none"`` delays nothing: what a plan could come to at best.
+
+    Raises:
+        ConfigError: There is no such platform, or this machine has not been measured.
+    """
+    profile = profile_named(name)
+    if name in PROFILES:
+        return Platform(profile)
+    return Platform(profile, concurrency=ACCOUNT_CONCURRENCY, cores=float(max(1, _usable_cores() - 1)))
+
+
+def _usable_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity
+        return os.cpu_count() or 1
