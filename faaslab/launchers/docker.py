@@ -43,8 +43,8 @@ RESERVED_CORES = 1
 RESERVED_MIB = 512
 READY_S = 60.0
 """A container that has not booted after this long is given up."""
-ACCOUNT_CONCURRENCY = 1000
-"""Containers at a time unless a limit is given: what a new AWS account has (Lambda quotas, "Concurrent executions")."""
+REGION_CONCURRENCY = 1000
+"""Containers at a time unless a limit is given: the default of a region (AWS Lambda quotas, "Concurrent executions")."""
 STORE_FOLDER = "/run/faaslab"
 ENTRYPOINT = ["python3", "-P", "-m", "faaslab.launchers.supervisor"]
 TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
@@ -117,7 +117,7 @@ class DockerLauncher(EmulatingLauncher):
     @property
     def concurrency(self) -> int:
         """The limit in force; the cores usually allow fewer containers."""
-        return ACCOUNT_CONCURRENCY if self.limit is None else self.limit
+        return REGION_CONCURRENCY if self.limit is None else self.limit
 
     @property
     def vcpu_budget(self) -> float:
