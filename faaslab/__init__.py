@@ -35,6 +35,8 @@ __all__ = [
     "task",
     "Task",
     "DAG",
+    "from_wfformat",
+    "to_wfformat",
     # plans
     "Plan",
     "Assignment",
@@ -86,15 +88,19 @@ if TYPE_CHECKING:
     from faaslab.client import Lab, Run, close, compute, open_run, submit
     from faaslab.config import Config
     from faaslab.graph import DAG, Task, task
+    from faaslab.graph.wfformat import from_wfformat
     from faaslab.launchers import DockerLauncher, InlineLauncher, ProcessLauncher, VirtualLauncher
     from faaslab.plan import Assignment, Plan
     from faaslab.storage import MemoryStorage, RedisStorage
     from faaslab.trace import Trace
+    from faaslab.trace.wfformat import to_wfformat
 else:
     _MODULE_OF = {
         "task": "faaslab.graph",
         "Task": "faaslab.graph",
         "DAG": "faaslab.graph",
+        "from_wfformat": "faaslab.graph.wfformat",
+        "to_wfformat": "faaslab.trace.wfformat",
         "Plan": "faaslab.plan",
         "Assignment": "faaslab.plan",
         "Config": "faaslab.config",

@@ -1,11 +1,13 @@
-"""Workflows named on the command line: ``module:workflow``."""
+"""Workflows named on the command line: ``module:workflow``, or a WfFormat file."""
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 from faaslab.errors import GraphError
 from faaslab.graph import DAG, Task
+from faaslab.graph.wfformat import from_wfformat
 
 
 def load_workflow(name: str) -> DAG:
@@ -13,14 +15,17 @@ def load_workflow(name: str) -> DAG:
 
     Args:
         name: ``module:workflow`` with a task, a DAG, or a function without arguments that returns one of them; the
-            module is looked for in the current folder, too.
+            module is looked for in the current folder, too. Or the path of a WfFormat file, ``….json`` or
+            ``….json.gz``, whose tasks use as much CPU time as recorded.
 
     Raises:
         GraphError: There is nothing of that name, or it is no workflow.
     """
+    if name.endswith((".json", ".json.gz")) and (":" not in name or Path(name).is_file()):  # module:Class.json is none
+        return from_wfformat(name)
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
-        raise GraphError(f"{name!r} names no workflow; it must look like module:workflow")
+        raise GraphError(f"{name!r} names no workflow; it must look like module:workflow or file.json")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:

@@ -59,11 +59,18 @@ class _Document:
 
     source: str
     drafts: list[_Draft] = field(default_factory=list)
+    by_id: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def fail(self, where: str, what: str) -> NoReturn:
         raise GraphError(f"{self.source}: {where}: {what}")
+
+    def add(self, draft: _Draft) -> None:
+        first = self.by_id.setdefault(draft.id, len(self.drafts))
+        if first != len(self.drafts):
+            self.fail(f"{draft.where}.id", f"is that of {self.drafts[first].where.partition(' ')[0]}, too")
+        self.drafts.append(draft)
 
     def object(self, value: Any, where: str) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
@@ -227,7 +234,7 @@ def _read_split(document: _Document, workflow: Mapping[str, Any]) -> Mapping[str
         task = document.object(value, at)
         key = document.text(task, "id", at) or document.fail(f"{at}.id", "is missing")
         at = f"{at} (task {key!r:.80})"
-        document.drafts.append(
+        document.add(
             _Draft(
                 where=at,
                 id=key,
@@ -240,19 +247,18 @@ def _read_split(document: _Document, workflow: Mapping[str, Any]) -> Mapping[str
             )
         )
     execution = document.object(workflow.get("execution") or {}, "workflow.execution")
-    drafts = {draft.id: draft for draft in document.drafts}
     executed: set[str] = set()
     for position, value in enumerate(document.list(execution, "tasks", "workflow.execution")):
         at = f"workflow.execution.tasks[{position}]"
         task = document.object(value, at)
         key = document.text(task, "id", at) or document.fail(f"{at}.id", "is missing")
-        if key not in drafts:
+        if key not in document.by_id:
             document.fail(f"{at}.id", f"task {key!r} is not in workflow.specification.tasks")
         if key in executed:
             document.fail(f"{at}.id", f"task {key!r} was in this list before")
         executed.add(key)
         at = f"{at} (task {key!r:.80})"
-        draft = drafts[key]
+        draft = document.drafts[document.by_id[key]]
         draft.runtime_s = document.number(task, "runtimeInSeconds", at)
         draft.cores = document.number(task, "coreCount", at, above=True)
         draft.memory_bytes = _whole(document.number(task, "memoryInBytes", at))
@@ -294,7 +300,7 @@ def _read_flat(document: _Document, workflow: Mapping[str, Any], version: str) -
             (inputs if link == "input" else outputs).append(file_name)
             document.size(file_name, file, size, where)
         machine = document.text(task, "machine", at)
-        document.drafts.append(
+        document.add(
             _Draft(
                 where=at,
                 id=own,
@@ -337,11 +343,6 @@ class _Resolver:
     def __init__(self, document: _Document) -> None:
         self._document = document
         self._drafts = document.drafts
-        self._by_id: dict[str, int] = {}
-        for number, draft in enumerate(self._drafts):
-            first = self._by_id.setdefault(draft.id, number)
-            if first != number:
-                document.fail(f"{draft.where}.id", f"is that of {self._drafts[first].where.partition(' ')[0]}, too")
 
     def resolved(self) -> tuple[tuple[WfTask, ...], tuple[WfFile, ...], tuple[WfEdge, ...]]:
         """Return tasks, files and edges."""
@@ -398,7 +399,7 @@ class _Resolver:
         return found
 
     def _task(self, name: str, draft: _Draft, key: str) -> int:
-        number = self._by_id.get(name)
+        number = self._document.by_id.get(name)
         if number is not None:
             return number
         named = self._by_name.get(name, ())

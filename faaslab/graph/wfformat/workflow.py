@@ -12,7 +12,7 @@ from faaslab.errors import GraphError
 from faaslab.graph.options import NAME_CHARACTERS, TaskOptions
 from faaslab.graph.tasks import Task, TaskFunction
 from faaslab.graph.wfformat.bodies import FileSizes, burn, pause
-from faaslab.graph.wfformat.instance import WfInstance
+from faaslab.graph.wfformat.instance import WfInstance, WfTask
 from faaslab.graph.wfformat.reader import read_wfformat
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BODIES = ("cpu", "sleep")
 _NUMBERED = re.compile(r"_(ID)?[0-9]{5,}$")
-"""What systems append to the name of a kind of task to tell its tasks apart."""
+"""What systems append to the name of a kind of task to make it the id of a task."""
 
 
 def from_wfformat(
@@ -74,12 +74,17 @@ def from_wfformat(
 
 
 def task_name(name: str) -> str:
-    """Return a name as FaaSLab allows it: without its number, printable, not too long."""
-    shown = "".join(character if character.isprintable() else "?" for character in _NUMBERED.sub("", name) or name)
+    """Return a name as FaaSLab allows it: printable, and not too long."""
+    shown = "".join([character if character.isprintable() else "?" for character in name])
     if len(shown) <= NAME_CHARACTERS:
         return shown
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{shown[: NAME_CHARACTERS - 9]}…{digest}"
+
+
+def _kind_name(task: WfTask) -> str:
+    """Return a task's name without the number that some systems put there, so that tasks of a kind share a name."""
+    return _NUMBERED.sub("", task.name) or task.name if task.name.endswith(task.id) else task.name
 
 
 class _Builder:
@@ -113,7 +118,7 @@ class _Builder:
                     inputs += [output[places[upstream][file]] for file in files] or [output[0]]
             outputs = self._sizes(recorded.outputs)
             seconds = None if recorded.runtime_s is None else recorded.runtime_s * self._time_scale
-            function = self._function(recorded.name, seconds, outputs)
+            function = self._function(_kind_name(recorded), seconds, outputs)
             made.append(function(seconds or 0.0, *self._settings, outputs, *inputs))
         return made
 
