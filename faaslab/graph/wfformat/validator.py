@@ -177,7 +177,7 @@ def validate_wfformat(document: Mapping[str, Any]) -> None:
 
     Raises:
         CycleError: Tasks wait for each other.
-        GraphError: Anything else; begins with the path of the field, such as ``workflow.tasks[3].runtime``.
+        GraphError: Anything else; names the path of the field, such as ``workflow.tasks[3].runtime``.
     """
     version = document.get("schemaVersion")
     if not isinstance(version, str) or version not in _TABLES:
@@ -210,12 +210,16 @@ def _check_split(workflow: Mapping[str, Any]) -> None:
             for number, file in enumerate(task.get(key, ())):
                 if file not in known:
                     _fail(f"{at}.{key}[{number}]", f"file {file!r} is not in {where}.files")
-        for key, other in (("parents", "children"), ("children", "parents")):
+        for key in ("parents", "children"):
             for number, name in enumerate(task[key]):
                 if name not in tasks:
                     _fail(f"{at}.{key}[{number}]", f"there is no task {name!r}")
+    for position, task in enumerate(specification["tasks"]):
+        for key, other in (("parents", "children"), ("children", "parents")):
+            for number, name in enumerate(task[key]):
                 if task["id"] not in relatives[other, name]:
-                    _fail(f"{at}.{key}[{number}]", f"task {name!r} does not have {task['id']!r} among its {other}")
+                    at = f"{where}.tasks[{position}].{key}[{number}]"
+                    _fail(at, f"task {name!r} does not have {task['id']!r} among its {other}")
     execution = workflow.get("execution")
     if execution is None:
         return
@@ -236,7 +240,7 @@ def _unique(values: Sequence[Mapping[str, Any]], key: str, where: str) -> None:
 
 
 def _fail(where: str, what: str) -> NoReturn:
-    raise GraphError(f"{where or 'the document'}: {what}")
+    raise GraphError(f"WfFormat document: {where}: {what}")
 
 
 def _check(value: Any, rule: _Rule, where: str) -> None:
