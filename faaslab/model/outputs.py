@@ -14,6 +14,8 @@ Form = Literal["constant", "proportional", "affine"]
 
 _BETTER = 0.9
 """A form with more to it must reduce the error that much to be taken: all fit about equally where inputs are alike."""
+_FAR = 1000.0
+"""How many times larger than any output seen one is taken to be at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class OutputSize:
         form: Which of the three was chosen.
         fixed: Bytes without input.
         ratio: Bytes for each byte of input.
+        most: No output is taken to be larger: along a chain, a ratio above 1 would grow beyond all bounds.
     """
 
     form: Form
     fixed: float
     ratio: float
+    most: float
 
     @classmethod
     def fit(cls, inputs: "Floats", outputs: "Floats") -> "OutputSize":
@@ -42,23 +46,26 @@ class OutputSize:
 
         outputs = np.maximum(1.0, outputs)
         logs = np.log(outputs)
-        best = cls("constant", math.exp(float(logs.mean())), 0.0)
+        most = _FAR * float(outputs.max())
+        best = cls("constant", math.exp(float(logs.mean())), 0.0, most)
         error = _left_out(logs)
         if len(outputs) < 3 or inputs.max() <= inputs.min():
             return best
         if inputs.min() > 0:
             ratios = logs - np.log(inputs)
             if (found := _left_out(ratios)) < _BETTER * error:
-                best, error = cls("proportional", 0.0, math.exp(float(ratios.mean()))), found
+                best, error = cls("proportional", 0.0, math.exp(float(ratios.mean())), most), found
         if len(np.unique(inputs)) >= 3 and (affine := _affine(inputs, outputs)):
             fixed, ratio, found = affine
             if found < _BETTER * error:
-                best = cls("affine", fixed, ratio)
+                best = cls("affine", fixed, ratio, most)
         return best
 
     def at(self, inputs: "Floats") -> "Floats":
         """Return the bytes of outputs for some inputs."""
-        return self.fixed + self.ratio * inputs
+        import numpy as np
+
+        return np.clip(self.fixed + self.ratio * inputs, 1.0, self.most)
 
 
 def _left_out(logs: "Floats") -> float:

@@ -70,7 +70,11 @@ class Spread:
 
 
 def shares(
-    residuals: "NDArray[np.float64]", run: "NDArray[Any]", worker: "NDArray[Any]", task: "NDArray[Any]"
+    residuals: "NDArray[np.float64]",
+    run: "NDArray[Any]",
+    worker: "NDArray[Any]",
+    task: "NDArray[Any]",
+    assumed_task: float = 0.0,
 ) -> Shares:
     """Return how the variance of residuals splits, by the method of moments.
 
@@ -81,6 +85,7 @@ def shares(
         run: Number of the run of each.
         worker: Number of the worker of each; one worker is in one run.
         task: Number of the task of each, the same in every run; negative: none.
+        assumed_task: The share of tasks if none of them was seen in two runs, which is what would tell.
     """
     import numpy as np
 
@@ -96,6 +101,8 @@ def shares(
     of_run = _mean(by_run[0] - by_worker[0] - again[0], by_run[1] - by_worker[1] - again[1])
     of_worker = max(0.0, _mean(*by_worker) - of_run) if by_worker[1] > 0 else 0.0
     of_task = _mean(by_task[0] - again[0], by_task[1] - again[1])
+    if by_task[1] - again[1] <= 0 and named.any():
+        of_task = assumed_task * (total - of_run - of_worker)
     rest = max(total - of_run - of_worker - of_task, 0.05 * total)
     whole = of_run + of_worker + of_task + rest
     return Shares(of_run / whole, of_worker / whole, of_task / whole, rest / whole)

@@ -1,0 +1,418 @@
+"""Predictions from what earlier runs taught: each with what it rests on and how far off it may be."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from faaslab.errors import ConfigError
+from faaslab.model.estimates import Basis, DeclaredEstimates
+from faaslab.model.history import Snapshot
+from faaslab.model.ladder import Ladder
+from faaslab.model.outputs import OutputSize
+from faaslab.model.platform_times import (
+    Direction,
+    PlatformTimes,
+    StartKind,
+    StartTime,
+    TransferTime,
+    log_predictions,
+    widened,
+)
+from faaslab.model.regression import LEAST_S
+from faaslab.model.samples import MEASURED, WHATS, Sample, SampleColumns, Source, constant_bytes
+from faaslab.model.sizes import MIB_PER_VCPU, check_size
+from faaslab.model.variation import (
+    DECLARED_SIGMA,
+    NO_SHARES,
+    SIGMA,
+    SIGMA_WEIGHT,
+    UNKNOWN_SIGMA,
+    Shares,
+    Spread,
+    shares,
+    shrunk_variance,
+    task_effects,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from faaslab.graph.dag import DAG
+
+_TASK_TIME, _TASK_OUTPUT = 0.5, 0.9
+"""Which part of the differences within one run is taken for the tasks' own until a second run tells: about half of
+those of times, nearly all of those of outputs, as most functions return the same again."""
+_TASKS = 1 << 32
+"""More than a DAG has tasks, or a run workers."""
+
+_NO_EFFECT = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A predicted time.
+
+    Attributes:
+        median_s: Half of all times are longer.
+        basis: What it rests on.
+        spread: How times scatter around it.
+    """
+
+    median_s: float
+    basis: Basis
+    spread: Spread
+
+    def quantile_s(self, quantile: float) -> float:
+        """Return the time that a part ``quantile`` of all times stays below.
+
+        Raises:
+            ConfigError: It is not above 0 and below 1.
+        """
+        if not 0 < quantile < 1:
+            raise ConfigError(f"quantile is {quantile}, must be above 0 and below 1")
+        return self.median_s * self.spread.factor(quantile)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionModel:
+    """What is known of one function.
+
+    Attributes:
+        ladder: Its execution time.
+        output: Its output.
+        variance: Of the logarithm of measured over predicted execution times.
+        degrees: How many residuals that rests on, beyond what was fitted.
+        own: By size, how many samples are of the kind that is predicted (sizes enforced, or not).
+    """
+
+    ladder: Ladder
+    output: OutputSize
+    variance: float
+    degrees: float
+    own: Mapping[int, int]
+
+
+@dataclass(frozen=True, repr=False)
+class Predictor:
+    """Fitted models of functions and of the platform they ran on; see ``fit`` and ``from_history``.
+
+    Attributes:
+        functions: By identity.
+        platform: Transfers and starts.
+        time_shares: How the variance of execution times splits into run, worker, task and rest.
+        sizes_enforced: Whether predictions are for workers that have the CPU of their size.
+        learnt: Number of executions learnt from.
+        left_out: Number of executions not learnt from, because others had the CPU.
+        digest: Hash of the history that it was made from; empty: from single samples.
+    """
+
+    functions: Mapping[str, FunctionModel]
+    platform: PlatformTimes
+    time_shares: Shares
+    sizes_enforced: bool
+    learnt: int
+    left_out: int
+    digest: str
+    _time_effects: Mapping[tuple[str, int], tuple[float, float]]
+    _output_effects: Mapping[tuple[str, int], tuple[float, float]]
+
+    @classmethod
+    def from_history(
+        cls,
+        snapshot: Snapshot,
+        *,
+        sizes_enforced: bool = True,
+        kind: str = MEASURED,
+        launcher: str | None = None,
+        platform: str | None = None,
+    ) -> Self:
+        """Learn from a snapshot.
+
+        Args:
+            snapshot: The history; ``snapshot.only(...)`` narrows it.
+            sizes_enforced: Whether to predict for workers that have the CPU of their size. What ran without is taken
+                to have had one vCPU, whatever its size.
+            kind: Learn from ``real``, ``virtual`` or ``simulated`` runs.
+            launcher: Learn transfers and starts from this launcher's runs only; None: from all.
+            platform: Learn transfers and starts under this profile only; None: under all.
+        """
+        import numpy as np
+
+        columns, sources = snapshot.columns, snapshot.sources
+        right = [source.kind == kind for source in sources]
+        here = [
+            launcher in (None, source.launcher) and platform in (None, source.platform) and is_right
+            for source, is_right in zip(sources, right, strict=True)
+        ]
+        is_exec = columns.what == WHATS.index("exec")
+        rows = np.where(
+            is_exec, np.array(right, dtype=bool)[columns.source], np.array(here, dtype=bool)[columns.source]
+        )
+        return cls._learn(columns.take(rows), sizes_enforced, snapshot.digest)
+
+    @classmethod
+    def fit(cls, samples: Iterable[Sample], *, sizes_enforced: bool = True) -> Self:
+        """Learn from samples of one run."""
+        source = Source(sizes_enforced=sizes_enforced)
+        return cls._learn(SampleColumns.of([(source, list(samples))]), sizes_enforced, "")
+
+    @classmethod
+    def _learn(cls, columns: SampleColumns, sizes_enforced: bool, digest: str) -> Self:
+        import numpy as np
+
+        usable = np.isfinite(columns.seconds) & (columns.seconds >= 0) & (columns.size_mib > 0)
+        executions = usable & (columns.what == WHATS.index("exec"))
+        table = _Executions.of(columns.take(executions & ~columns.contended), sizes_enforced)
+        enforced = np.array([source.sizes_enforced for source in columns.sources], dtype=bool)[columns.source]
+        size_mib = np.where(enforced, columns.size_mib, MIB_PER_VCPU).astype(np.int32)
+        transfers: dict[Direction, TransferTime] = {}
+        starts: dict[StartKind, StartTime] = {}
+        directions: tuple[Direction, ...] = ("in", "out")
+        for direction in directions:
+            rows = usable & (columns.what == WHATS.index(direction))
+            if rows.any():
+                transfers[direction] = TransferTime.fit(
+                    size_mib[rows], columns.bytes[rows].astype(float), columns.seconds[rows]
+                )
+        kinds: tuple[StartKind, ...] = ("cold", "warm")
+        for kind in kinds:
+            rows = usable & (columns.what == WHATS.index(kind))
+            if rows.any():
+                starts[kind] = StartTime.fit(size_mib[rows], columns.seconds[rows])
+        return cls(
+            functions=table.models,
+            platform=PlatformTimes(transfers, starts),
+            time_shares=table.time_shares,
+            sizes_enforced=sizes_enforced,
+            learnt=len(table),
+            left_out=int((executions & columns.contended).sum()),
+            digest=digest,
+            _time_effects=table.time_effects,
+            _output_effects=table.output_effects,
+        )
+
+    def estimates(self, dag: "DAG") -> "PredictedEstimates":
+        """Return what is expected of the tasks of a DAG; what is not known from runs comes from ``@task`` options."""
+        return PredictedEstimates(dag, self)
+
+    def transfer(self, direction: Direction, size_bytes: float, size_mib: int) -> Prediction | None:
+        """Return the time to fetch (``in``) or to store (``out``) bytes; None: no transfer was measured."""
+        model = self.platform.transfers.get(direction)
+        if model is None:
+            return None
+        size = self.effective_size(size_mib)
+        near = model.ladder.bytes_distance(size_bytes) == 0 and model.ladder.weight(size) >= 0.5
+        basis: Basis = "measured" if near else "extrapolated"
+        return Prediction(model.median_s(size_bytes, size), basis, model.spread(size_bytes, size))
+
+    def start(self, kind: StartKind, size_mib: int) -> Prediction | None:
+        """Return the time of a cold or warm start; None: none was measured."""
+        model = self.platform.starts.get(kind)
+        if model is None:
+            return None
+        return Prediction(model.median_s(check_size(size_mib)), "measured", Spread(0.0, 0.0, model.sigma))
+
+    def effective_size(self, size_mib: int) -> int:
+        """Return the size whose CPU a worker of ``size_mib`` has."""
+        return check_size(size_mib) if self.sizes_enforced else MIB_PER_VCPU
+
+    def __repr__(self) -> str:
+        return (
+            f"Predictor({len(self.functions)} functions from {self.learnt} executions, {self.left_out} contended ones "
+            "left out)"
+        )
+
+
+class _Executions:
+    """Executions of all functions, while models are fitted to them."""
+
+    def __init__(self, columns: SampleColumns) -> None:
+        self.columns = columns
+        self.models: dict[str, FunctionModel] = {}
+        self.time_shares = self.output_shares = NO_SHARES
+        self.time_effects: dict[tuple[str, int], tuple[float, float]] = {}
+        self.output_effects: dict[tuple[str, int], tuple[float, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @classmethod
+    def of(cls, columns: SampleColumns, sizes_enforced: bool) -> "_Executions":
+        """Fit a model to each function, then what tasks have of their own."""
+        import numpy as np
+
+        table = cls(columns)
+        if not len(columns):
+            return table
+        enforced = np.array([source.sizes_enforced for source in columns.sources], dtype=bool)[columns.source]
+        size_mib = np.where(enforced, columns.size_mib, MIB_PER_VCPU).astype(np.int32)
+        sizes_bytes, seconds = columns.bytes.astype(float), columns.seconds
+        logs = np.log(np.maximum(seconds, LEAST_S))
+        time_residuals, output_residuals = np.zeros(len(columns)), np.zeros(len(columns))
+        order = np.argsort(columns.function, kind="stable")
+        numbers, starts = np.unique(columns.function[order], return_index=True)
+        fitted = []
+        for rows in np.split(order, starts[1:]):
+            ladder = Ladder.fit(size_mib[rows], sizes_bytes[rows], seconds[rows])
+            time_residuals[rows] = logs[rows] - log_predictions(ladder, size_mib[rows], sizes_bytes[rows])
+            outputs = np.maximum(1.0, columns.output_bytes[rows].astype(float))
+            output = OutputSize.fit(sizes_bytes[rows], outputs)
+            output_residuals[rows] = np.log(outputs) - np.log(output.at(sizes_bytes[rows]))
+            fitted.append((rows, ladder, output, float(time_residuals[rows] @ time_residuals[rows])))
+        squares = sum([found[3] for found in fitted])
+        degrees = sum([max(0, len(rows) - ladder.parameters) for rows, ladder, _, _ in fitted])
+        pooled = shrunk_variance(squares, degrees, SIGMA**2)
+        scaled = time_residuals.copy()
+        for number, (rows, ladder, output, own_squares) in zip(numbers, fitted, strict=True):
+            degrees = max(0, len(rows) - ladder.parameters)
+            variance = shrunk_variance(own_squares, degrees, pooled)
+            same = size_mib[rows][enforced[rows] == sizes_enforced]
+            own = {int(size): int(count) for size, count in zip(*np.unique(same, return_counts=True), strict=True)}
+            model = FunctionModel(ladder, output, variance, degrees, own)
+            table.models[columns.functions[number]] = model
+            scaled[rows] /= math.sqrt(variance)
+        table._find_effects(scaled, time_residuals, output_residuals)
+        return table
+
+    def _find_effects(
+        self,
+        scaled: "NDArray[np.float64]",
+        time_residuals: "NDArray[np.float64]",
+        output_residuals: "NDArray[np.float64]",
+    ) -> None:
+        """Split residuals, and keep by structure hash and task what will come again."""
+        import numpy as np
+
+        columns = self.columns
+        hashes: dict[str, int] = {}
+        structure = np.array(
+            [hashes.setdefault(source.structure_hash, len(hashes)) for source in columns.sources], dtype=np.int64
+        )[columns.source]
+        runs = columns.source.astype(np.int64)
+        workers = runs * _TASKS + columns.worker
+        tasks = np.where(columns.task >= 0, structure * _TASKS + columns.task, -1)
+        self.time_shares = shares(scaled, runs, workers, tasks, _TASK_TIME)
+        if (spread := float(output_residuals.std())) > 0:
+            self.output_shares = shares(output_residuals / spread, runs, workers, tasks, _TASK_OUTPUT)
+        names = list(hashes)
+        for residuals, parts, effects in (
+            (time_residuals, self.time_shares, self.time_effects),
+            (output_residuals, self.output_shares, self.output_effects),
+        ):
+            for key, effect in task_effects(residuals, tasks, parts).items():
+                effects[names[key // _TASKS], key % _TASKS] = effect
+
+
+class PredictedEstimates:
+    """Estimates of one DAG's tasks from earlier runs.
+
+    The input of a task is what its upstream tasks are predicted to return, and its serialized constants.
+
+    Args:
+        dag: The DAG.
+        predictor: What was learnt.
+    """
+
+    def __init__(self, dag: "DAG", predictor: Predictor) -> None:
+        self.dag = dag
+        self.predictor = predictor
+        self._declared = DeclaredEstimates(dag)
+        by_function = [predictor.functions.get(function.identity) for function in dag.functions]
+        by_kind = [by_function[kind.function] for kind in dag.kinds]
+        self._models: Sequence[FunctionModel | None] = [by_kind[kind] for kind in dag.kind_of]
+        structure = dag.structure_hash
+        tasks = range(len(dag))
+        times, outputs = predictor._time_effects, predictor._output_effects
+        self._effects = [times.get((structure, task), _NO_EFFECT) for task in tasks]
+        self._inputs: list[float] = [float(size) for size in constant_bytes(dag)]
+        self._outputs: list[float] = []
+        self._seconds: dict[int, list[float]] = {}
+        for task in tasks:
+            size = self._inputs[task] = self._inputs[task] + sum([self._outputs[u] for u in dag.upstreams(task)])
+            model = self._models[task]
+            if model is None:
+                self._outputs.append(self._declared.output_bytes(task))
+            else:
+                form = model.output
+                expected = min(form.most, form.fixed + form.ratio * size)
+                factor = math.exp(outputs.get((structure, task), _NO_EFFECT)[0])
+                self._outputs.append(max(1.0, expected * factor))
+
+    def exec_s(self, task: int, size_mib: int) -> float:
+        """Return the median seconds of execution of ``task`` on a worker of ``size_mib``."""
+        seconds = self._seconds.get(size_mib)
+        if seconds is None:
+            seconds = self._seconds[size_mib] = self._at_size(size_mib)
+        return seconds[task]
+
+    def output_bytes(self, task: int) -> float:
+        """Return the size of the output of ``task``."""
+        return self._outputs[task]
+
+    def input_bytes(self, task: int) -> float:
+        """Return the size of all inputs of ``task``."""
+        return self._inputs[task]
+
+    def basis(self, task: int, size_mib: int) -> Basis:
+        """Return what ``exec_s`` of the same arguments rests on.
+
+        ``measured`` needs samples of the size that count at least half, and inputs like those measured.
+        """
+        model = self._models[task]
+        if model is None:
+            return self._declared.basis(task, size_mib)
+        size = self.predictor.effective_size(size_mib)
+        near = model.ladder.weight(size) >= 0.5 and model.ladder.bytes_distance(self._inputs[task]) == 0
+        return "measured" if near and model.own.get(size, 0) else "extrapolated"
+
+    def spread(self, task: int, size_mib: int) -> Spread:
+        """Return how execution times scatter around ``exec_s`` of the same arguments."""
+        model = self._models[task]
+        if model is None:
+            known = self._declared.basis(task, size_mib) == "declared"
+            return Spread(0.0, 0.0, DECLARED_SIGMA if known else UNKNOWN_SIGMA)
+        parts = self.predictor.time_shares
+        variance = model.variance
+        own = variance * (parts.rest + parts.task * (1 - self._effects[task][1]))
+        size = self.predictor.effective_size(size_mib)
+        doubt = widened(variance, model.ladder, self._inputs[task], size) - variance
+        return Spread(
+            run=math.sqrt(variance * parts.run),
+            worker=math.sqrt(variance * parts.worker),
+            task=math.sqrt(own + doubt),
+            degrees=model.degrees + SIGMA_WEIGHT,
+        )
+
+    def prediction(self, task: int, size_mib: int) -> Prediction:
+        """Return ``exec_s`` with its basis and spread."""
+        return Prediction(self.exec_s(task, size_mib), self.basis(task, size_mib), self.spread(task, size_mib))
+
+    def quantile_s(self, task: int, size_mib: int, quantile: float) -> float:
+        """Return the execution time that a part ``quantile`` of executions stays below.
+
+        Of a whole run's makespan this says little: draw that from ``spread`` by simulation.
+        """
+        return self.prediction(task, size_mib).quantile_s(quantile)
+
+    def _at_size(self, size_mib: int) -> list[float]:
+        """Return the seconds of all tasks at a size."""
+        import numpy as np
+
+        size = self.predictor.effective_size(size_mib)
+        seconds = [0.0] * len(self.dag)
+        members: dict[int, list[int]] = {}
+        for task, model in enumerate(self._models):
+            if model is None:
+                seconds[task] = self._declared.exec_s(task, size)
+            else:
+                members.setdefault(id(model), []).append(task)
+        for tasks in members.values():
+            model = self._models[tasks[0]]
+            assert model is not None
+            found: Any = model.ladder.predict(np.array([self._inputs[task] for task in tasks]), size).tolist()
+            for task, value in zip(tasks, found, strict=True):
+                effect = self._effects[task][0]
+                seconds[task] = value * math.exp(effect) if effect else value
+        return seconds
