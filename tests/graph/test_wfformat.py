@@ -155,6 +155,23 @@ def test_names(name: str, key: str, shown: str) -> None:
     assert fl.from_wfformat(made).ids == (f"{shown}#0",)
 
 
+@pytest.mark.parametrize(
+    ("name", "about", "kind"),
+    [
+        ("filter_HEP2_s_1_ID0000003", {"command": {"program": "filter"}}, "filter"),
+        ("filters_ID0000003", {"command": {"program": "filter"}}, "filters_ID0000003"),
+        ("filter_ID0000003", {"command": {"program": "filter"}, "category": "clean"}, "clean"),
+        ("filter", {"command": {}}, "filter"),
+    ],
+)
+def test_kinds(name: str, about: dict[str, Any], kind: str) -> None:
+    """Tasks of a kind share its name: the category, or the program that their names begin with."""
+    made = pair("1.4")
+    made["workflow"]["tasks"] = [{"name": name, "id": "t1", **about}]
+    assert [task.kind for task in read_wfformat(made).tasks] == [kind]
+    assert fl.from_wfformat(made).ids == (f"{kind}#0",)
+
+
 def test_long_names() -> None:
     """Names that are too long are cut, and stay different."""
     made = pair()
@@ -302,6 +319,7 @@ FIRST, SECOND = (*SPECIFICATION, "tasks", 0), (*SPECIFICATION, "tasks", 1)
         ("1.5", (*EXECUTION, "tasks", 1, "id"), "q", "execution.tasks[1].id: task 'q' is not in workflow.spec"),
         ("1.5", (*EXECUTION, "tasks", 1, "id"), "a", "execution.tasks[1].id: task 'a' was in this list before"),
         ("1.5", RUNTIME, "fast", "tasks[0] (task 'a').runtimeInSeconds: must be a number, is a string"),
+        ("1.5", (*EXECUTION, "tasks", 0, "command"), {"program": 1}, "(task 'a').command.program: must be a string"),
         ("1.5", RUNTIME, True, "runtimeInSeconds: must be a number, is a boolean"),
         ("1.5", (*EXECUTION, "machines", 0, "nodeName"), ..., "machines[0].nodeName: is missing"),
         ("1.3", ("workflow", "tasks"), [], "workflow: has no tasks"),

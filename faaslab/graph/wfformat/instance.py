@@ -23,6 +23,8 @@ class WfTask:
     Attributes:
         id: Unique in the document.
         name: What the document calls it; names may repeat.
+        kind: What tasks that do the same have in common: the category that the document gives, or else the program with
+            which the name begins, or else the name without the number that makes it an id.
         runtime_s: Recorded execution time; None: none was recorded, or what was is no time.
         cores: Cores that it needed; None: not said.
         memory_bytes: Its resident memory; None: not said.
@@ -33,6 +35,7 @@ class WfTask:
 
     id: str
     name: str
+    kind: str
     runtime_s: float | None
     cores: float | None
     memory_bytes: int | None

@@ -30,6 +30,8 @@ from faaslab.graph.wfformat.instance import WfEdge, WfFile, WfInstance, WfMachin
 VERSIONS = ("1.3", "1.4", "1.5", "1.6")
 _VERSION = re.compile(r"1\.[3-6](?![0-9])")
 _FLAT = ("tasks", "jobs")
+_NUMBERED = re.compile(r"_(ID)?[0-9]{5,}$")
+"""What systems append to the name of a kind of task to make it the id of a task."""
 _SHOWN = 10
 """How many tasks of a cycle a message lists."""
 
@@ -51,6 +53,17 @@ class _Draft:
     cores: float | None = None
     memory_bytes: int | None = None
     machines: tuple[str, ...] = ()
+    category: str | None = None
+    program: str | None = None
+
+    @property
+    def kind(self) -> str:
+        if self.category:
+            return self.category
+        name, program = self.name, self.program
+        if program and (name == program or name.startswith(f"{program}_")):
+            return program
+        return (name.endswith(self.id) and _NUMBERED.sub("", name)) or name
 
 
 @dataclass(slots=True)
@@ -97,6 +110,11 @@ class _Document:
         if value is not None and not isinstance(value, str):
             self.fail(f"{where}.{key}", f"must be a string, is {_kind(value)}")
         return value or None
+
+    def program(self, task: Mapping[str, Any], where: str) -> str | None:
+        command = task.get("command")
+        at = f"{where}.command"
+        return None if command is None else self.text(self.object(command, at), "program", at)
 
     def number(self, holder: Mapping[str, Any], key: str, where: str, *, above: bool = False) -> float | None:
         """Return a number of 0 or more (above 0); None, and a note, for one that means nothing."""
@@ -263,6 +281,7 @@ def _read_split(document: _Document, workflow: Mapping[str, Any]) -> Mapping[str
         draft.cores = document.number(task, "coreCount", at, above=True)
         draft.memory_bytes = _whole(document.number(task, "memoryInBytes", at))
         draft.machines = tuple(document.texts(task, "machines", at))
+        draft.program = document.program(task, at)
     return execution
 
 
@@ -314,6 +333,8 @@ def _read_flat(document: _Document, workflow: Mapping[str, Any], version: str) -
                 cores=document.number(task, "cores", at, above=True),
                 memory_bytes=_whole(document.number(task, memory, at), unit_bytes),
                 machines=() if machine is None else (machine,),
+                category=document.text(task, "category", at),
+                program=document.program(task, at),
             )
         )
 
@@ -355,6 +376,7 @@ class _Resolver:
             WfTask(
                 id=draft.id,
                 name=draft.name,
+                kind=draft.kind,
                 runtime_s=draft.runtime_s,
                 cores=draft.cores,
                 memory_bytes=draft.memory_bytes,

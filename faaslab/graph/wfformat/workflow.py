@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,13 @@ from faaslab.errors import GraphError
 from faaslab.graph.options import NAME_CHARACTERS, TaskOptions
 from faaslab.graph.tasks import Task, TaskFunction
 from faaslab.graph.wfformat.bodies import FileSizes, burn, pause
-from faaslab.graph.wfformat.instance import WfInstance, WfTask
+from faaslab.graph.wfformat.instance import WfInstance
 from faaslab.graph.wfformat.reader import read_wfformat
 
 if TYPE_CHECKING:
     from faaslab.graph.dag import DAG
 
 BODIES = ("cpu", "sleep")
-_NUMBERED = re.compile(r"_(ID)?[0-9]{5,}$")
-"""What systems append to the name of a kind of task to make it the id of a task."""
 
 
 def from_wfformat(
@@ -33,11 +30,11 @@ def from_wfformat(
 ) -> "DAG":
     """Return a DAG of a recorded workflow whose tasks take as long, and write as much, as recorded.
 
-    Task ``t`` is ``read_wfformat(source).tasks[t]``. A task returns the files that it writes (bytes that can't be
-    compressed), and takes the files that it reads; one that only waits for another takes what that returns. Inputs of
-    the workflow, which no task writes, are neither made nor sent: recorded runtimes have the time to read them. The
-    DAG's outputs are those of its last tasks, by id. A task without a recorded runtime takes no time, and has no
-    ``expected_s``.
+    Task ``t`` is ``read_wfformat(source).tasks[t]``, named for its kind. A task returns the files that it writes (bytes
+    that can't be compressed), and takes the files that it reads; one that only waits for another takes what that
+    returns. Inputs of the workflow, which no task writes, are neither made nor sent: recorded runtimes have the time to
+    read them. The DAG's outputs are those of its last tasks, by id. A task without a recorded runtime takes no time, and
+    has no ``expected_s``.
 
     Args:
         source: Path of a WfFormat file (1.3 to 1.6, gzipped or not), the document itself, or what ``read_wfformat``
@@ -82,11 +79,6 @@ def task_name(name: str) -> str:
     return f"{shown[: NAME_CHARACTERS - 9]}…{digest}"
 
 
-def _kind_name(task: WfTask) -> str:
-    """Return a task's name without the number that some systems put there, so that tasks of a kind share a name."""
-    return _NUMBERED.sub("", task.name) or task.name if task.name.endswith(task.id) else task.name
-
-
 class _Builder:
     """Makes one task for each of an instance's."""
 
@@ -118,7 +110,7 @@ class _Builder:
                     inputs += [output[places[upstream][file]] for file in files] or [output[0]]
             outputs = self._sizes(recorded.outputs)
             seconds = None if recorded.runtime_s is None else recorded.runtime_s * self._time_scale
-            function = self._function(_kind_name(recorded), seconds, outputs)
+            function = self._function(recorded.kind, seconds, outputs)
             made.append(function(seconds or 0.0, *self._settings, outputs, *inputs))
         return made
 
