@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from faaslab.errors import ConfigError
-from faaslab.graph.options import TaskOptions
 from faaslab.model.sizes import vcpus
 
 Basis = Literal["measured", "extrapolated", "declared", "unknown"]
@@ -56,12 +55,26 @@ class Estimates(Protocol):
         ...
 
 
+class DeclaredOptions(Protocol):
+    """What a user may have declared of a task."""
+
+    @property
+    def expected_s(self) -> float | None:
+        """Seconds of execution at one vCPU."""
+        ...
+
+    @property
+    def output_bytes(self) -> int | None:
+        """Size of the output."""
+        ...
+
+
 class TasksWithOptions(Protocol):
     """What is needed of a DAG to read off what its users declared."""
 
     def __len__(self) -> int: ...
 
-    def options(self, t: int) -> TaskOptions:
+    def options(self, task: int, /) -> DeclaredOptions:
         """Return a task's options."""
         ...
 

@@ -33,11 +33,21 @@ DEFAULT_OPTIMIZATIONS = frozenset({"skip_storage", "inline_inputs"})
 
 
 class TaskOptionsView(Protocol):
-    """What a plan must respect of a task's options."""
+    """What planning reads of a task's options."""
 
     @property
     def memory_mib(self) -> int | None:
         """Least memory in MiB; None or 0: any."""
+        ...
+
+    @property
+    def expected_s(self) -> float | None:
+        """Execution time at one vCPU, as declared."""
+        ...
+
+    @property
+    def output_bytes(self) -> int | None:
+        """Size of the output, as declared."""
         ...
 
 

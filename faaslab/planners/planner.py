@@ -14,11 +14,15 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from faaslab.errors import PlanError
+from faaslab.model.estimates import DeclaredEstimates, Estimates
+from faaslab.model.platform import Platform, platform_named
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan
+from faaslab.planners.objective import Objective
+from faaslab.simulate import Simulation, simulate_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,38 @@ class PlanContext:
     """Allowed worker sizes in MiB, in rising order, at least one."""
     seed: int = 0
     optimizations: frozenset[str] = DEFAULT_OPTIMIZATIONS
+    platform: Platform = field(default_factory=lambda: platform_named("lambda"))
+    """What the plan is for."""
+    objective: Objective = field(default_factory=Objective)
+    """What makes one plan better than another."""
+    estimates: Estimates | None = None
+    """What is known of the tasks; None: what their options declare. Ask ``estimates_for``."""
+
+    def estimates_for(self, dag: DagView) -> Estimates:
+        """Return what is known of a DAG's tasks."""
+        return DeclaredEstimates(dag) if self.estimates is None else self.estimates
+
+    def sizes_for(self, dag: DagView) -> tuple[int, ...]:
+        """Return the allowed sizes at which every task of a DAG can run.
+
+        Raises:
+            PlanError: One of them asks for more memory than the largest allowed size.
+        """
+        smallest_mib = self.size_for(dag, range(len(dag)))
+        return tuple(size_mib for size_mib in self.sizes if size_mib >= smallest_mib)
+
+    def simulate(self, dag: DagView, plan: Plan) -> Simulation:
+        """Return what a plan comes to if everything takes its median."""
+        return simulate_plan(dag, plan, self.estimates_for(dag), self.platform)
+
+    def best(self, dag: DagView, plans: Iterable[Plan]) -> Plan:
+        """Return the plan that the objective prefers; of equals the first."""
+
+        def score(plan: Plan) -> tuple[float, float, float, float]:
+            simulation = self.simulate(dag, plan)
+            return self.objective.score(simulation.makespan_s, simulation.cost_usd)
+
+        return min(plans, key=score)
 
     def size_for(self, dag: DagView, tasks: Iterable[int]) -> int:
         """Return the smallest allowed size, in MiB, at which all of ``tasks`` can run.
@@ -69,7 +105,12 @@ class PlanContext:
             assignments,
             orders=orders,
             optimizations=self.optimizations,
-            settings={"sizes_mib": list(self.sizes), "seed": self.seed},
+            settings={
+                "sizes_mib": list(self.sizes),
+                "seed": self.seed,
+                "platform": self.platform.name,
+                "objective": asdict(self.objective),
+            },
             reasons=reasons,
         )
 

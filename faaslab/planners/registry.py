@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 
 from faaslab.errors import PlanError
+from faaslab.model.estimates import Estimates
+from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, check_plan
+from faaslab.planners.els import Els
+from faaslab.planners.heft import Heft
+from faaslab.planners.objective import Objective
 from faaslab.planners.per_task import PerTask
 from faaslab.planners.planner import PlanContext, Planner
 from faaslab.planners.single_worker import SingleWorker
@@ -14,6 +19,8 @@ PLANNERS: dict[str, type[Planner]] = {
     "per_task": PerTask,
     "single_worker": SingleWorker,
     "wukong": Wukong,
+    "heft": Heft,
+    "els": Els,
 }
 
 
@@ -44,6 +51,11 @@ def plan_dag(
     sizes: Iterable[int] | None = None,
     optimizations: Iterable[str] | None = None,
     seed: int = 0,
+    platform: str | Platform = "lambda",
+    objective: str | float = "makespan",
+    deadline_s: float | None = None,
+    cost_cap_usd: float | None = None,
+    estimates: Estimates | None = None,
 ) -> Plan:
     """Return the checked plan that ``planner`` makes for ``dag``.
 
@@ -53,6 +65,12 @@ def plan_dag(
         sizes: Allowed worker sizes in MiB; by default one vCPU (1,769 MiB) and whatever more tasks ask for.
         optimizations: Names of optimizations beside the two that are always on; an empty list turns all off.
         seed: For planners that draw random numbers.
+        platform: What the plan is for: a name (``"lambda"``, ``"openwhisk"``, ``"this machine"``, ``"none"``), or a
+            platform. Planners that predict nothing don't ask.
+        objective: ``"makespan"``, ``"cost"``, or how many seconds of makespan a dollar is worth.
+        deadline_s: Makespan that should not be exceeded.
+        cost_cap_usd: Cost that should not be exceeded.
+        estimates: What is known of the tasks; None: what ``@task(expected_s=, output_bytes=)`` says of them.
 
     Raises:
         ConfigError: No size, or one that no worker can have.
@@ -62,7 +80,14 @@ def plan_dag(
     if sizes is None:
         asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
         sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in asked if size_mib > DEFAULT_SIZE_MIB}
-    context = PlanContext(sizes=check_sizes(sizes), seed=seed, optimizations=_optimizations(optimizations))
+    context = PlanContext(
+        sizes=check_sizes(sizes),
+        seed=seed,
+        optimizations=_optimizations(optimizations),
+        platform=platform if isinstance(platform, Platform) else platform_named(platform),
+        objective=Objective.named(objective, deadline_s, cost_cap_usd),
+        estimates=estimates,
+    )
     plan = chosen.plan(dag, context)
     if not isinstance(plan, Plan):
         raise PlanError(f"planner {chosen.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")

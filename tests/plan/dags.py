@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 @dataclass(frozen=True)
 class Options:
     memory_mib: int | None = None
+    expected_s: float | None = None
+    output_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class FakeDag:
     name: str = "fake"
     structure_hash: str = "hash-1"
     memory_mib: dict[int, int] = field(default_factory=dict)
+    expected_s: dict[int, float] = field(default_factory=dict)
+    output_bytes: dict[int, int] = field(default_factory=dict)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -41,7 +45,7 @@ class FakeDag:
         return tuple(other for other in range(len(self)) if task in self.wiring[other])
 
     def options(self, task: int) -> Options:
-        return Options(self.memory_mib.get(task))
+        return Options(self.memory_mib.get(task), self.expected_s.get(task), self.output_bytes.get(task))
 
 
 DIAMOND = FakeDag(((), (0,), (0,), (1, 2)))
