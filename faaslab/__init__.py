@@ -40,6 +40,8 @@ __all__ = [
     # plans
     "Plan",
     "Assignment",
+    "Platform",
+    "simulate",
     # runs
     "Config",
     "Lab",
@@ -90,7 +92,9 @@ if TYPE_CHECKING:
     from faaslab.graph import DAG, Task, task
     from faaslab.graph.wfformat import from_wfformat
     from faaslab.launchers import DockerLauncher, InlineLauncher, ProcessLauncher, VirtualLauncher
+    from faaslab.model.platform import Platform
     from faaslab.plan import Assignment, Plan
+    from faaslab.simulate import simulate
     from faaslab.storage import MemoryStorage, RedisStorage
     from faaslab.trace import Trace
     from faaslab.trace.wfformat import to_wfformat
@@ -103,6 +107,8 @@ else:
         "to_wfformat": "faaslab.trace.wfformat",
         "Plan": "faaslab.plan",
         "Assignment": "faaslab.plan",
+        "Platform": "faaslab.model.platform",
+        "simulate": "faaslab.simulate",
         "Config": "faaslab.config",
         "Lab": "faaslab.client",
         "Run": "faaslab.client",

@@ -1,0 +1,434 @@
+"""The event loop, on flat arrays: what the engine does with a placed DAG, without its payloads.
+
+::
+
+    (time, kind, id)   STORE  a task's output and announcements reach the store     ROOT   the client invokes
+                       BOOT   a new container asks for work                         LEAVE  an evicted container is gone
+                       YIELD  a waiting worker has given up its slot                BEGIN  a task shares the cores
+
+    turn to a task ─► wait for what others make ─► fetch ─► execute ─► put ─► STORE ─► next task, or the slot is free
+
+Only what others can see is an event; what a worker does in between is computed at once. ``run_events`` is plain Python
+on lists, and, compiled by numba, the same on arrays: hence one function, flat, without objects.
+"""
+
+import heapq
+import math
+from typing import Any
+
+STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN = range(6)
+CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
+"""Why a task did not start earlier; see ``Simulation.why``."""
+
+FLUSH_S = 0.5
+"""A worker that had no reason to call the store for so long reports its events then (``worker.machine``)."""
+BILLING_NOISE = 1e-6
+"""Part of a billing step that is taken for floating-point error (``model.prices``)."""
+_TURN, _EXECUTED, _READY = range(3)
+
+
+def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, tasks: Any, instances: Any) -> Any:
+    """Run a placed DAG.
+
+    Args:
+        numbers: Of the platform, floats; see ``simulation``.
+        limits: Of the platform and the plan, integers.
+        dag: What is the same for all plans; see ``placement``.
+        placed: What the plan says.
+        filled: Copies of ``missing``, ``waits``, ``carry_s`` and ``fetch_s``, which are changed.
+        tasks: What is found out of each task: arrays that are filled.
+        instances: What is found out of each instance: arrays that are filled.
+
+    Returns:
+        Makespan, cost, GB-seconds, instances, containers, sinks that were not stored (0 of a valid plan).
+    """
+    latency_s, invocation_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers
+    concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
+    roots, up_from, up_task, is_sink, impure, frame_bytes = dag
+    exec_s, load_of, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
+    follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch, cold_s = placed[10:]
+    missing, waits, carry_s, fetch_s = filled
+    turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why = tasks
+    i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by, i_yielded, i_turned_s = instances
+    capacity = len(i_first)
+    half_s = latency_s / 2
+    never = math.inf
+    shared = cores < never
+    workers = len(exec_s)  # a bound: each worker has a task
+    heap = [(0.0, ROOT, 0)]
+    # Tasks that share the cores: all progress at one rate, so each ends at a fixed sum of progress.
+    shares = [(0.0, 0)]
+    shares.pop()
+    progress_s = progress_at_s = load = 0.0
+    slow = 1.0
+    ready_s = [never] * len(exec_s)
+    current = [-1] * workers
+    waiting_for = [-1] * workers
+    called_s = [0.0] * workers
+    gate = [-1] * workers
+    yielding = [0] * workers
+    asked = [(0, 0)]
+    asked.pop()
+    asked_at = 0
+    flushed_s = [0.0] * capacity
+    c_pool = [0] * capacity
+    c_last = [-1] * capacity
+    c_used = [0] * capacity
+    c_until_s = [0.0] * capacity
+    c_newer = [-1] * capacity
+    c_older = [-1] * capacity
+    oldest = [-1] * pools
+    newest = [-1] * pools
+    idle = [0] * pools
+    booting = [0] * pools
+    queue_head = [-1] * pools
+    queue_tail = [-1] * pools
+    queued = [0] * pools
+    i_after = [-1] * capacity
+    pending = alive = leaving = containers = count = 0
+    makespan_s = cost_usd = gb_seconds = 0.0
+    invoked = [0]
+    invoked.pop()
+    matched = [(0, 0)]
+    matched.pop()
+    going = [(0, 0.0, _TURN)]
+    going.pop()
+    while sinks_left > 0 and (len(heap) > 0 or len(shares) > 0):
+        free = by = ended = last = -1
+        end_s = progress_at_s + (shares[0][0] - progress_s) * slow if len(shares) > 0 else never
+        if len(shares) > 0 and (len(heap) == 0 or end_s <= heap[0][0]):
+            progress_s, task = heapq.heappop(shares)
+            now_s = progress_at_s = end_s
+            load -= load_of[task]
+            slow = load / cores if load > cores else 1.0
+            going.append((task, now_s, _EXECUTED))
+        else:
+            now_s, kind, key = heapq.heappop(heap)
+            if kind == STORE:
+                task = by = key
+                i = instance_of[task]
+                planned = worker_of[task] >= 0
+                taken = taken_edge = -1
+                start, stop = out_from[task], out_from[task + 1]
+                for edge in range(start, stop):
+                    other = out_task[edge]
+                    missing[other] -= 1
+                    if missing[other] > 0:
+                        continue
+                    owner = worker_of[other]
+                    if owner < 0:
+                        if not planned and taken < 0 and pool_of[other] == pool_of[task]:
+                            taken = other
+                            taken_edge = edge
+                        else:
+                            invoked.append(other)
+                        continue
+                    ready_s[other] = now_s
+                    if is_gate[other] or gate[owner] == other:
+                        gate[owner] = -1
+                        invoked.append(other)
+                    elif waiting_for[owner] == other and not yielding[owner]:
+                        waiting_for[owner] = -1
+                        why[other] = REMOTE
+                        via[other] = task
+                        told_s = called_s[owner] + half_s if now_s <= called_s[owner] else now_s + half_s + latency_s
+                        going.append((other, told_s + carry_s[other], _READY))
+                if is_sink[task]:
+                    sinks_left -= 1
+                    makespan_s = now_s
+                if planned:
+                    visible_s[task] = now_s
+                    other = following[task]
+                    again_s = now_s + half_s
+                else:
+                    other = taken
+                    again_s = now_s + half_s
+                    if visible[task] or stop - start > (1 if taken >= 0 else 0):
+                        visible_s[task] = now_s
+                    if taken >= 0:
+                        fetch_s[taken] = take_fetch_s[taken_edge]
+                        again_s += take_carry_s[taken_edge]
+                if other >= 0:
+                    instance_of[other] = i
+                    before[other] = via[other] = task
+                    why[other] = LOCAL if not planned or follows_input[other] else QUEUE
+                    going.append((other, again_s, _TURN))
+                else:
+                    free = i_container[i]
+                    ended = i
+                    last = task
+            elif kind == BOOT:
+                free = key
+                booting[c_pool[free]] -= 1
+            elif kind == YIELD:
+                leaving -= 1
+                yielding[key] = 0
+                i = current[key]
+                free = i_container[i]
+                task = waiting_for[key]
+                ended = i
+                last = before[task]
+                waiting_for[key] = -1
+                i_yielded[i] = task
+                i_turned_s[i] = turn_s[task]
+                by = -2
+                if ready_s[task] < never:
+                    invoked.append(task)
+                else:
+                    gate[key] = task
+            elif kind == LEAVE:
+                leaving -= 1
+                alive -= 1
+            elif kind == ROOT:
+                while key < len(roots):
+                    root_s = key * gap_s
+                    if root_s > now_s:
+                        heapq.heappush(heap, (root_s, ROOT, key))
+                        break
+                    task = roots[key]
+                    if worker_of[task] < 0 or position[task] == 0:
+                        invoked.append(task)
+                    key += 1
+            else:
+                progress_s += (now_s - progress_at_s) / slow
+                progress_at_s = now_s
+                load += load_of[key]
+                slow = load / cores if load > cores else 1.0
+                heapq.heappush(shares, (progress_s + exec_s[key], key))
+
+        # What was invoked gets the container that became idle last, or waits.
+        for task in invoked:
+            i = count
+            count += 1
+            i_first[i] = task
+            i_requested[i] = now_s
+            i_by[i] = by
+            if worker_of[task] >= 0:
+                current[worker_of[task]] = i
+            pool = pool_of[task]
+            container = newest[pool]
+            if container >= 0 and c_until_s[container] <= now_s:
+                alive -= idle[pool]
+                idle[pool] = 0
+                oldest[pool] = newest[pool] = container = -1
+            if container >= 0:
+                idle[pool] -= 1
+                newest[pool] = c_older[container]
+                if newest[pool] >= 0:
+                    c_newer[newest[pool]] = -1
+                else:
+                    oldest[pool] = -1
+                matched.append((i, container))
+            else:
+                if queue_tail[pool] >= 0:
+                    i_after[queue_tail[pool]] = i
+                else:
+                    queue_head[pool] = i
+                queue_tail[pool] = i
+                queued[pool] += 1
+                pending += 1
+        if len(invoked) > 0:
+            invoked.clear()
+
+        # A container without work takes the invocation that has waited longest, or becomes idle.
+        if free >= 0:
+            pool = c_pool[free]
+            if ended >= 0:
+                c_last[free] = last
+                i_ended[ended] = now_s
+                wall_s = now_s - (i_launched[ended] if bill_cold else i_started[ended])
+                billed_gb_s = pool_gb[pool] * (max(0, math.ceil(wall_s / step_s - BILLING_NOISE)) * step_s)
+                gb_seconds += billed_gb_s
+                cost_usd += billed_gb_s * usd_gb_s + usd_request
+            i = queue_head[pool]
+            if i >= 0:
+                queue_head[pool] = i_after[i]
+                if i_after[i] < 0:
+                    queue_tail[pool] = -1
+                queued[pool] -= 1
+                pending -= 1
+                matched.append((i, free))
+            else:
+                c_until_s[free] = now_s + latency_s + keep_s
+                c_older[free] = newest[pool]
+                c_newer[free] = -1
+                if newest[pool] >= 0:
+                    c_newer[newest[pool]] = free
+                else:
+                    oldest[pool] = free
+                newest[pool] = free
+                idle[pool] += 1
+
+        for i, container in matched:
+            task = i_first[i]
+            resumed = worker_of[task] >= 0 and position[task] > 0
+            arrived_s = now_s + half_s + (carry_s[task] if worker_of[task] < 0 else 0.0)
+            began_s = max(arrived_s, i_requested[i] + invocation_s)
+            i_started[i] = began_s
+            i_container[i] = container
+            flushed_s[i] = arrived_s
+            instance_of[task] = i
+            before[task] = -1
+            via[task] = i_by[i] if i_by[i] >= 0 else -1
+            if c_used[container] == 0:
+                c_used[container] = i_cold[i] = 1
+                # As traces read it: the phases of a start count, but not from before it was asked for.
+                i_launched[i] = max(i_requested[i], began_s - (cold_s[container] + latency_s))
+                why[task] = COLD
+            else:
+                i_launched[i] = began_s
+                if i_requested[i] < now_s:
+                    why[task] = QUEUE
+                    via[task] = c_last[container]
+                elif i_by[i] >= 0:
+                    why[task] = REMOTE
+                else:
+                    why[task] = CLIENT
+            going.append((task, began_s + (latency_s if resumed else 0.0), _TURN))
+        if len(matched) > 0:
+            matched.clear()
+
+        for task, at_s, stage in going:
+            while True:
+                owner = worker_of[task]
+                i = instance_of[task]
+                if stage == _TURN:
+                    turn_s[task] = at_s
+                    if owner >= 0:
+                        base = position[i_first[i]]
+                        if base > 0:
+                            # It gave up its slot: what it had at hand before has to be fetched.
+                            room_left = room_bytes
+                            calls = blobs = 0
+                            carried_s = fetched_s = 0.0
+                            waits[task] = 0
+                            for edge in range(up_from[task], up_from[task + 1]):
+                                if touch[edge] >= base:
+                                    continue
+                                size = frame_bytes[up_task[edge]]
+                                travels = 0.0 if size > inline_bytes else size
+                                if size > inline_bytes:
+                                    blobs += 1
+                                    fetched_s += size * down_s
+                                if announced[task] and travels <= room_left and room_bytes > 0:
+                                    room_left -= travels
+                                    carried_s += travels * down_s
+                                else:
+                                    calls = 1
+                                    fetched_s += travels * down_s
+                                waits[task] = announced[task]
+                            carry_s[task] = carried_s
+                            fetch_s[task] = fetched_s + (calls + blobs) * latency_s + impure[task] * latency_s
+                        if waits[task]:
+                            called = at_s + half_s
+                            if ready_s[task] > called:
+                                waiting_for[owner] = task
+                                called_s[owner] = called
+                                asked.append((owner, task))
+                                break
+                            at_s = called + half_s + carry_s[task]
+                if stage != _EXECUTED:
+                    begin_s[task] = at_s
+                    at_s += fetch_s[task]
+                    start_s[task] = at_s
+                    if shared:
+                        heapq.heappush(heap, (at_s, BEGIN, task))
+                        break
+                    at_s += exec_s[task]
+                finish_s[task] = at_s
+                other = quiet[task]
+                if other < 0:
+                    at_s += blob_s[task]
+                    flushed_s[i] = at_s
+                    heapq.heappush(heap, (at_s + half_s + frame_s[task], STORE, task))
+                    break
+                if at_s >= flushed_s[i] + FLUSH_S:
+                    flushed_s[i] = at_s
+                    at_s += latency_s
+                instance_of[other] = i
+                before[other] = via[other] = task
+                why[other] = LOCAL if owner < 0 or follows_input[other] else QUEUE
+                task = other
+                stage = _TURN
+        if len(going) > 0:
+            going.clear()
+
+        # The gateway: new containers while the limit allows, then idle ones of other sizes and waiting workers go.
+        if pending > 0 and (alive < concurrency or pools > 1 or asked_at < len(asked)):
+            room = leaving
+            stuck = False
+            for pool in range(pools - 1, -1, -1):
+                for _ in range(queued[pool] - booting[pool]):
+                    if alive >= concurrency:
+                        for other in range(pools):
+                            while oldest[other] >= 0 and c_until_s[oldest[other]] <= now_s:
+                                container = oldest[other]
+                                oldest[other] = c_newer[container]
+                                if oldest[other] >= 0:
+                                    c_older[oldest[other]] = -1
+                                else:
+                                    newest[other] = -1
+                                idle[other] -= 1
+                                alive -= 1
+                    if alive < concurrency:
+                        container = containers
+                        containers += 1
+                        alive += 1
+                        booting[pool] += 1
+                        c_pool[container] = pool
+                        heapq.heappush(heap, (now_s + cold_s[container] + latency_s + half_s, BOOT, container))
+                        continue
+                    if room > 0:
+                        room -= 1
+                        continue
+                    victim = -1
+                    for other in range(pools):
+                        if queued[other] == 0 and idle[other] > (idle[victim] if victim >= 0 else 0):
+                            victim = other
+                    if victim >= 0:
+                        container = oldest[victim]
+                        oldest[victim] = c_newer[container]
+                        if oldest[victim] >= 0:
+                            c_older[oldest[victim]] = -1
+                        else:
+                            newest[victim] = -1
+                        idle[victim] -= 1
+                        leaving += 1
+                        heapq.heappush(heap, (now_s + latency_s, LEAVE, container))
+                        continue
+                    owner = -1
+                    while asked_at < len(asked) and owner < 0:
+                        owner, task = asked[asked_at]
+                        asked_at += 1
+                        if waiting_for[owner] != task or yielding[owner]:
+                            owner = -1
+                    if owner < 0:
+                        stuck = True
+                        break
+                    # What it keeps for its own later tasks goes to the store first.
+                    yielding[owner] = 1
+                    leaving += 1
+                    gone_s = max(now_s, called_s[owner]) + half_s
+                    other = task
+                    while other >= 0:
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            kept = up_task[edge]
+                            if (
+                                worker_of[kept] == owner
+                                and position[kept] < position[task]
+                                and visible_s[kept] == never
+                            ):
+                                visible_s[kept] = -1.0
+                                gone_s += blob_s[kept] + frame_s[kept]
+                        other = following[other]
+                    gone_s += half_s
+                    other = task
+                    while other >= 0:
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            if visible_s[up_task[edge]] == -1.0:
+                                visible_s[up_task[edge]] = gone_s
+                        other = following[other]
+                    heapq.heappush(heap, (gone_s, YIELD, owner))
+                if stuck:
+                    break
+    return makespan_s, cost_usd, gb_seconds, count, containers, sinks_left

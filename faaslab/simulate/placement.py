@@ -1,0 +1,344 @@
+"""From a DAG, estimates, a plan and a platform to the flat arrays that the event loop runs on.
+
+Planners simulate thousands of plans for one DAG, so the two halves are separate: ``FlatDag`` once, ``place`` per plan.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
+from typing import Any, Self
+
+from faaslab.config import Config
+from faaslab.errors import ConfigError, PlanError
+from faaslab.model.estimates import Estimates
+from faaslab.model.platform import Platform
+from faaslab.model.sizes import vcpus
+from faaslab.plan import DagView, Plan
+
+NARROW = 64
+"""Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlatDag:
+    """A DAG with its estimates, ready for any number of plans; make one with ``of``.
+
+    Attributes:
+        dag: The DAG.
+        estimates: What is asked of its tasks.
+        upstreams: Distinct upstream tasks of each task.
+        successors: Distinct successors of each task.
+        successor_edges: For each of them, which number the edge has among all upstreams.
+        output_bytes: Size of each output.
+        arrays: Roots, upstreams as rows (starts and tasks), sinks and impure tasks as flags, sizes of frames.
+        visible: Flags of tasks whose outputs are stored whoever needs them.
+    """
+
+    dag: DagView
+    estimates: Estimates
+    upstreams: tuple[tuple[int, ...], ...]
+    successors: tuple[tuple[int, ...], ...]
+    successor_edges: list[list[int]]
+    output_bytes: list[int]
+    arrays: tuple[list[Any], ...]
+    visible: list[int]
+    _exec_s: dict[int, list[float | None]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, dag: DagView, estimates: Estimates) -> Self:
+        """Return the arrays of a DAG.
+
+        Raises:
+            ConfigError: An output size is negative or not a number.
+        """
+        tasks = range(len(dag))
+        upstreams = tuple([tuple(dag.upstreams(task)) for task in tasks])
+        found: list[list[int]] = [[] for _ in tasks]
+        edges: list[list[int]] = [[] for _ in tasks]
+        edge = 0
+        for task, row in enumerate(upstreams):
+            for upstream in row:
+                found[upstream].append(task)
+                edges[upstream].append(edge)
+                edge += 1
+        sizes = [estimates.output_bytes(task) for task in tasks]
+        for task, size in enumerate(sizes):
+            if not 0 <= size < math.inf:
+                raise ConfigError(
+                    f"task {dag.ids[task]!r}: its output is estimated at {size} bytes, must be 0 or more and finite"
+                )
+        output_bytes = [round(size) for size in sizes]
+        is_sink = [0] * len(dag)
+        for task in dag.sinks:
+            is_sink[task] = 1
+        impure = [int(not getattr(dag.options(task), "pure", True)) for task in tasks]
+        visible = [int(sink or has_effects) for sink, has_effects in zip(is_sink, impure, strict=True)]
+        up_from = list(accumulate(map(len, upstreams), initial=0))
+        up_task = list(chain.from_iterable(upstreams))
+        frames = [float(size) for size in output_bytes]
+        arrays = (list(dag.roots), up_from, up_task, is_sink, impure, frames)
+        return cls(dag, estimates, upstreams, tuple(map(tuple, found)), edges, output_bytes, arrays, visible)
+
+    def exec_s(self, sizes_mib: Sequence[int]) -> list[float]:
+        """Return the execution time of each task at its size.
+
+        Raises:
+            ConfigError: One is negative or not a number.
+        """
+        result: list[float] = []
+        for size_mib in set(sizes_mib):
+            self._exec_s.setdefault(size_mib, [None] * len(self.upstreams))
+        for task, size_mib in enumerate(sizes_mib):
+            known = self._exec_s[size_mib][task]
+            if known is None:
+                known = float(self.estimates.exec_s(task, size_mib))
+                if not 0 <= known < math.inf:
+                    raise ConfigError(
+                        f"task {self.dag.ids[task]!r}: its execution at {size_mib} MiB is estimated at {known} s, must "
+                        "be 0 or more and finite"
+                    )
+                self._exec_s[size_mib][task] = known
+            result.append(known)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A DAG placed by a plan on a platform, ready to run any number of times.
+
+    Attributes:
+        flat: The DAG.
+        plan: The plan.
+        platform: Where it runs.
+        sizes_mib: Sizes in use, rising: the pools.
+        workers: Names of the plan's workers.
+        worker_of: Index of each task's planned worker; -1: decided at run time.
+        size_mib_of: Size of each task's worker.
+        numbers: Of the platform, for the event loop.
+        limits: Of platform and plan, for the event loop.
+        exec_s: Execution time of each task.
+        arrays: What else the plan says, for the event loop.
+        changing: Arrays that a run changes: missing inputs, whether to wait, seconds of riding along and of fetching.
+        capacity: How many instances there can be.
+        rides: For each upstream of each task, in rows as in ``FlatDag``: whether it rides along or is its reference.
+    """
+
+    flat: FlatDag
+    plan: Plan
+    platform: Platform
+    sizes_mib: tuple[int, ...]
+    workers: tuple[str, ...]
+    worker_of: list[int]
+    size_mib_of: list[int]
+    numbers: tuple[float, ...]
+    limits: tuple[int, ...]
+    exec_s: list[float]
+    arrays: tuple[list[Any], ...]
+    changing: tuple[list[Any], ...]
+    capacity: int
+    rides: list[int]
+
+
+def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
+    """Return a placement; the rules are the engine's (``worker.machine``, ``policy.successors``, ``storage.memory``).
+
+    Raises:
+        ConfigError: An execution time is negative or not a number.
+        PlanError: The plan has another number of tasks.
+    """
+    count = len(flat.upstreams)
+    if len(plan.assignments) != count:
+        raise PlanError(f"the plan has {len(plan.assignments)} assignments, the DAG {count} tasks; plan it again")
+    names = tuple(plan.orders)
+    worker_of = [-1] * count
+    position = [0] * count
+    following = [-1] * count
+    for number, order in enumerate(plan.orders.values()):
+        last = -1
+        for place_in_order, task in enumerate(order):
+            worker_of[task] = number
+            position[task] = place_in_order
+            if last >= 0:
+                following[last] = task
+            last = task
+    size_mib_of = [assignment.size_mib for assignment in plan.assignments]
+    sizes_mib = tuple(sorted(set(size_mib_of)))
+    pool_index = {size_mib: number for number, size_mib in enumerate(sizes_mib)}
+    pool_of = [pool_index[size_mib] for size_mib in size_mib_of]
+    shares = [min(1.0, vcpus(size_mib)) for size_mib in sizes_mib]
+
+    profile, prices, config = platform.profile, platform.prices, Config()
+    latency_s = profile.store_latency_s
+    up_s = 1 / profile.upload_bytes_per_s if profile.upload_bytes_per_s else 0.0
+    down_s = 1 / profile.download_bytes_per_s if profile.download_bytes_per_s else 0.0
+    inline_bytes = config.inline_output_bytes
+    room_bytes = config.inline_input_bytes if "inline_inputs" in plan.optimizations else 0
+    sizes = flat.output_bytes
+    blob_s = [latency_s + size * up_s if size > inline_bytes else 0.0 for size in sizes]
+    frame_s = [0.0 if size > inline_bytes else size * up_s for size in sizes]
+    visible = flat.visible if "skip_storage" in plan.optimizations else [1] * count
+
+    up_from, up_task = flat.arrays[1], flat.arrays[2]
+    impure = flat.arrays[4]
+    missing = [0] * count
+    waits = [0] * count
+    carry_s = [0.0] * count
+    fetch_s = [0.0] * count
+    touch = [-1] * len(up_task)
+    rides = [0] * len(up_task)
+    calls_of = [0] * count
+    small_of = [0] * count
+    blobs_of = [0] * count
+    large_of = [0] * count
+    seen: dict[tuple[int, int], int] = {}
+    ordered = chain.from_iterable(plan.orders.values())
+    free = (task for task in range(count) if worker_of[task] < 0)
+    for task in chain(ordered, free):
+        worker = worker_of[task]
+        first, stop = up_from[task], up_from[task + 1]
+        if first == stop:
+            fetch_s[task] = impure[task] * latency_s
+            continue
+        expected = stop - first
+        if worker >= 0:
+            here_now = position[task]
+            for edge in range(first, stop):
+                upstream = up_task[edge]
+                if worker_of[upstream] == worker:
+                    expected -= 1
+                    touch[edge] = max(position[upstream], seen.get((worker, upstream), -1))
+                    seen[worker, upstream] = here_now
+                else:
+                    touch[edge] = seen.get((worker, upstream), -1)
+                    seen[worker, upstream] = here_now
+        missing[task] = expected
+        room = room_bytes if worker >= 0 or expected <= NARROW else 0
+        riding = calls = small = blobs = large = 0
+        for edge in range(first, stop):
+            if touch[edge] >= 0:
+                continue
+            size = sizes[up_task[edge]]
+            travels = size
+            if size > inline_bytes:
+                travels = 0  # its reference does
+                blobs += 1
+                large += size
+            if room and travels <= room:
+                room -= travels
+                riding += travels
+                rides[edge] = 1
+            else:
+                calls += 1
+                small += travels
+            waits[task] = 1
+        if worker < 0 or not expected:
+            waits[task] = 0
+        calls_of[task], small_of[task], blobs_of[task], large_of[task] = calls, small, blobs, large
+        carry_s[task] = riding * down_s
+        fetch_s[task] = ((calls > 0) + blobs + impure[task]) * latency_s + (small + large) * down_s
+
+    # Who is told of what: see ``policy.successors.onward``, with which tests compare this.
+    out_from = [0]
+    out_task: list[int] = []
+    take_carry_s: list[float] = []
+    take_fetch_s: list[float] = []
+    quiet = [-1] * count
+    follows_input = [0] * count
+    for task, successors in enumerate(flat.successors):
+        worker = worker_of[task]
+        if worker >= 0:
+            told = [other for other in successors if worker_of[other] != worker]
+            after = following[task]
+            if not told and not visible[task]:
+                quiet[task] = after
+            if after >= 0 and after in successors:
+                follows_input[after] = 1
+            out_task += told
+            take_carry_s += [0.0] * len(told)
+            take_fetch_s += [0.0] * len(told)
+        elif (
+            len(successors) == 1
+            and not visible[task]
+            and worker_of[successors[0]] < 0
+            and pool_of[successors[0]] == pool_of[task]
+            and len(flat.upstreams[successors[0]]) == 1
+        ):
+            quiet[task] = only = successors[0]
+            carry_s[only] = 0.0
+            fetch_s[only] = impure[only] * latency_s
+        else:
+            size = sizes[task]
+            for other, edge in zip(successors, flat.successor_edges[task], strict=True):
+                out_task.append(other)
+                if worker_of[other] >= 0:
+                    take_carry_s.append(0.0)
+                    take_fetch_s.append(0.0)
+                    continue
+                calls, small, blobs, large = calls_of[other], small_of[other], blobs_of[other], large_of[other]
+                carried_s = carry_s[other]
+                travels = size
+                if size > inline_bytes:
+                    travels = 0
+                    blobs -= 1
+                    large -= size
+                if rides[edge]:
+                    carried_s = max(0.0, carried_s - travels * down_s)
+                else:
+                    calls -= 1
+                    small -= travels
+                take_carry_s.append(carried_s)
+                take_fetch_s.append(((calls > 0) + blobs + impure[other]) * latency_s + (small + large) * down_s)
+        out_from.append(len(out_task))
+
+    numbers = (
+        latency_s,
+        profile.invocation_latency_s,
+        profile.keep_alive_s,
+        down_s,
+        1 / platform.client_invokes_per_s,
+        float(platform.cores),
+        prices.billing_step_s,
+        prices.usd_per_gb_s,
+        prices.usd_per_request,
+        float(room_bytes),
+    )
+    sinks = sum(flat.arrays[3])
+    limits = (platform.concurrency, int(prices.bill_cold_start), len(sizes_mib), inline_bytes, sinks)
+    announced = [int(number > 0) for number in missing]
+    is_gate = [int(worker >= 0 and not at) for worker, at in zip(worker_of, position, strict=True)]
+    return Placement(
+        flat=flat,
+        plan=plan,
+        platform=platform,
+        sizes_mib=sizes_mib,
+        workers=names,
+        worker_of=worker_of,
+        size_mib_of=size_mib_of,
+        numbers=numbers,
+        limits=limits,
+        exec_s=flat.exec_s(size_mib_of),
+        arrays=(
+            [shares[pool] for pool in pool_of],
+            pool_of,
+            [size_mib / 1024 for size_mib in sizes_mib],
+            worker_of,
+            following,
+            position,
+            is_gate,
+            announced,
+            quiet,
+            follows_input,
+            visible,
+            blob_s,
+            frame_s,
+            out_from,
+            out_task,
+            take_carry_s,
+            take_fetch_s,
+            touch,
+        ),
+        changing=(missing, waits, carry_s, fetch_s),
+        capacity=len(names) + worker_of.count(-1) + sum(announced),  # each planned wait can end in a yield
+        rides=rides,
+    )

@@ -1,0 +1,283 @@
+"""Running a placement, and what came of it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from faaslab.errors import PlanError
+from faaslab.simulate import kernel
+from faaslab.simulate.draws import Draws
+from faaslab.simulate.placement import Placement
+
+if TYPE_CHECKING:
+    from faaslab.trace import Trace
+
+RUN_TIME = "~"
+"""First character of workers that no plan names: ``~<task>``, as in real runs."""
+_WHY = ("client", "cold", "queue", "local", "remote")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedWorker:
+    """One invocation in a container: what is billed.
+
+    Attributes:
+        invocation: Name of the plan's worker, or ``~<task>``.
+        attempt: Above 1 if it had given up its slot while it waited.
+        container: Number of its container.
+        size_mib: Its size.
+        cold: Whether the container was new.
+        requested_s: When it was asked for.
+        launched_s: When its container began to start (cold), or it began (warm): billing begins, as prices say.
+        started_s: When it began.
+        ended_s: When its slot was free again.
+        tasks: What it ran, in order.
+    """
+
+    invocation: str
+    attempt: int
+    container: int
+    size_mib: int
+    cold: bool
+    requested_s: float
+    launched_s: float
+    started_s: float
+    ended_s: float
+    tasks: tuple[int, ...]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Simulation:
+    """What a plan comes to; times are seconds after the run was submitted, sequences are by task index.
+
+    Attributes:
+        placement: What was simulated.
+        makespan_s: When the last output was stored.
+        cost_usd: Of all workers.
+        gb_seconds: Billed.
+        invocations: How many there were.
+        containers: How many were started.
+        tasks: Columns about tasks, see the properties.
+        instances: Columns about instances, see ``workers``.
+        exec_s: Seconds of execution of each task, as drawn.
+        cold_s: Seconds of the cold start of each container, as drawn.
+    """
+
+    placement: Placement
+    makespan_s: float
+    cost_usd: float
+    gb_seconds: float
+    invocations: int
+    containers: int
+    tasks: tuple[Sequence[Any], ...] = field(repr=False)
+    instances: tuple[Sequence[Any], ...] = field(repr=False)
+    exec_s: Sequence[float] = field(repr=False)
+    cold_s: Sequence[float] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"Simulation({self.placement.plan.planner!r} on {self.placement.platform.name!r}: {self.makespan_s:.3f} s, "
+            f"{self.cost_usd:.6f} USD, {self.invocations} invocations, {self.cold_starts} cold)"
+        )
+
+    @property
+    def turn_s(self) -> Sequence[float]:
+        """When a worker turned to the task; it may have to wait then."""
+        return self.tasks[0]
+
+    @property
+    def begin_s(self) -> Sequence[float]:
+        """When the worker began to fetch the task's inputs."""
+        return self.tasks[1]
+
+    @property
+    def start_s(self) -> Sequence[float]:
+        """When the task began to execute."""
+        return self.tasks[2]
+
+    @property
+    def finish_s(self) -> Sequence[float]:
+        """When the task had executed."""
+        return self.tasks[3]
+
+    @property
+    def visible_s(self) -> Sequence[float]:
+        """When the task's output was stored; infinite if it never was."""
+        return self.tasks[4]
+
+    @cached_property
+    def why(self) -> tuple[str, ...]:
+        """What each task last waited for before its inputs were fetched.
+
+        ``client``: nothing, a warm container was there; ``cold``: a container started; ``queue``: its worker was busy
+        with another task, or no container was free; ``local``: its worker was busy with an input of it;
+        ``remote:<p>``: task ``p`` on another worker made it ready.
+        """
+        codes, via = self.tasks[8], self.tasks[7]
+        return tuple(f"remote:{via[task]}" if code == kernel.REMOTE else _WHY[code] for task, code in enumerate(codes))
+
+    def critical_path(self) -> tuple[int, ...]:
+        """Return the tasks that the makespan is made of: each began only when the one before it let it."""
+        via, visible_s = self.tasks[7], self.visible_s
+        sinks = [task for task in range(len(via)) if self.placement.flat.arrays[3][task]]
+        if not sinks:
+            return ()
+        path = [max(sinks, key=lambda task: (visible_s[task], -task))]
+        while via[path[-1]] >= 0:
+            path.append(int(via[path[-1]]))
+        return tuple(reversed(path))
+
+    @cached_property
+    def cold_starts(self) -> int:
+        """How many invocations waited for a new container."""
+        return int(sum(self.instances[6][: self.invocations]))
+
+    @cached_property
+    def stored_bytes(self) -> int:
+        """Size of all outputs that were stored."""
+        sizes = self.placement.flat.output_bytes
+        return sum(size for size, at_s in zip(sizes, self.visible_s, strict=True) if at_s < math.inf)
+
+    @cached_property
+    def fetched_bytes(self) -> int:
+        """Size of all inputs that were read from the store; those that rode along with a message are not."""
+        sizes = self.placement.flat.output_bytes
+        upstreams = self.placement.flat.upstreams
+        return sum(
+            sizes[upstream]
+            for task, row in enumerate(upstreams)
+            for upstream, source in zip(row, self.sources(task), strict=True)
+            if source == "store"
+        )
+
+    def sources(self, task: int) -> list[str]:
+        """Return where each input of a task came from: ``local``, ``inline`` or ``store``."""
+        placed, flat = self.placement, self.placement.flat
+        row, first = flat.upstreams[task], flat.arrays[1][task]
+        inline_bytes, touch = placed.limits[3], placed.arrays[17]
+        if placed.worker_of[task] < 0:
+            at_hand = [upstream == self.tasks[6][task] for upstream in row]
+            rides = [bool(placed.rides[edge]) for edge in range(first, first + len(row))]
+        else:
+            base = placed.arrays[5][self.instances[0][self.tasks[5][task]]]
+            at_hand = [touch[edge] >= base for edge in range(first, first + len(row))]
+            room = placed.numbers[9] if placed.arrays[7][task] else 0.0
+            rides = []
+            for upstream, local in zip(row, at_hand, strict=True):
+                size = flat.output_bytes[upstream]
+                rides.append(not local and room > 0 and size <= min(room, inline_bytes))
+                room -= size if rides[-1] else 0
+        small = [flat.output_bytes[upstream] <= inline_bytes for upstream in row]
+        return [
+            "local" if local else "inline" if riding and little else "store"
+            for local, riding, little in zip(at_hand, rides, small, strict=True)
+        ]
+
+    @cached_property
+    def workers(self) -> tuple[SimulatedWorker, ...]:
+        """All workers, in the order in which they were asked for."""
+        placed = self.placement
+        ran: list[list[int]] = [[] for _ in range(self.invocations)]
+        start_s = self.start_s
+        for task in sorted(range(len(start_s)), key=lambda task: (start_s[task], task)):
+            ran[self.tasks[5][task]].append(task)
+        first, requested, launched, started, ended, container, cold, *_ = self.instances
+        attempts: dict[str, int] = {}
+        found = []
+        for i in range(self.invocations):
+            worker = placed.worker_of[first[i]]
+            name = placed.workers[worker] if worker >= 0 else f"{RUN_TIME}{first[i]}"
+            attempts[name] = attempts.get(name, 0) + 1
+            order = placed.arrays[5]
+            tasks = sorted(ran[i], key=lambda task: order[task]) if worker >= 0 else ran[i]
+            found.append(
+                SimulatedWorker(
+                    invocation=name,
+                    attempt=attempts[name],
+                    container=int(container[i]),
+                    size_mib=placed.size_mib_of[first[i]],
+                    cold=bool(cold[i]),
+                    requested_s=float(requested[i]),
+                    launched_s=float(launched[i]),
+                    started_s=float(started[i]),
+                    ended_s=float(ended[i]),
+                    tasks=tuple(tasks),
+                )
+            )
+        return tuple(found)
+
+    def trace(self) -> "Trace":
+        """Return the events that a real run of the same course would have reported."""
+        from faaslab.simulate.tracing import trace_of
+
+        return trace_of(self)
+
+
+def run_placement(placement: Placement, draws: Draws | None = None) -> Simulation:
+    """Run a placement; the same placement and draws give the same simulation.
+
+    Args:
+        placement: Made by ``place``.
+        draws: Factors on medians; None: everything takes its median.
+
+    Raises:
+        PlanError: The plan can't be run: its workers wait for each other.
+    """
+    return _run(placement, draws, kernel.run_events, list, _filled_list)
+
+
+def _filled_list(count: int, value: Any) -> list[Any]:
+    return [value] * count
+
+
+def _run(
+    placement: Placement,
+    draws: Draws | None,
+    loop: Callable[..., Any],
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
+) -> Simulation:
+    """Run a placement in columns of any kind."""
+    count, room = len(placement.exec_s), placement.capacity
+    profile = placement.platform.profile
+    exec_s: Any = placement.exec_s
+    cold_s: Any = filled(room, profile.cold_start_s)
+    if draws is not None:
+        factors = draws.exec_factors(count)
+        exec_s = column([median_s * factor for median_s, factor in zip(exec_s, factors, strict=True)])
+        luck = draws.cold_factors(room, profile.cold_start_sigma)
+        cold_s = column([profile.cold_start_s * factor for factor in luck])
+    tasks = (
+        *(filled(count, 0.0) for _ in range(4)),
+        filled(count, math.inf),
+        *(filled(count, -1) for _ in range(3)),
+        filled(count, kernel.CLIENT),
+    )
+    instances = (
+        filled(room, -1),
+        *(filled(room, 0.0) for _ in range(4)),
+        filled(room, -1),
+        filled(room, 0),
+        filled(room, -1),
+        filled(room, -1),
+        filled(room, 0.0),
+    )
+    makespan_s, cost_usd, gb_seconds, invocations, containers, left = loop(
+        placement.numbers,
+        placement.limits,
+        placement.flat.arrays,
+        (exec_s, *placement.arrays, cold_s),
+        tuple(changed.copy() for changed in placement.changing),
+        tasks,
+        instances,
+    )
+    if left:
+        raise PlanError(
+            f"the simulation of the {placement.plan.planner!r} plan stopped at {makespan_s:g} s with {left} outputs "
+            "missing: its workers wait for each other; check_plan says where"
+        )
+    return Simulation(
+        placement, makespan_s, cost_usd, gb_seconds, invocations, containers, tasks, instances, exec_s, cold_s
+    )

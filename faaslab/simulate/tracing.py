@@ -1,0 +1,126 @@
+"""A simulation as the events of a run, so that metrics, tables and figures are those of real runs."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from faaslab.model.prices import Prices
+from faaslab.simulate.simulation import Simulation
+from faaslab.trace import Trace
+from faaslab.trace.events import (
+    AnyEvent,
+    InputFetched,
+    InvocationRequested,
+    OutputKept,
+    OutputStored,
+    RunEnded,
+    RunSubmitted,
+    TaskExecuted,
+    TaskStarted,
+    WorkerExited,
+    WorkerStarted,
+    WorkerWaited,
+)
+from faaslab.trace.manifest import Manifest, versions
+
+LAUNCHER = "simulated"
+
+
+def trace_of(simulation: Simulation) -> Trace:
+    """Return the trace of a simulation; its time begins at 0."""
+    placement = simulation.placement
+    plan, platform, dag = placement.plan, placement.platform, placement.flat.dag
+    defaults = asdict(Prices())
+    limits = {"cores": platform.cores, "client_invokes_per_s": platform.client_invokes_per_s}
+    manifest = Manifest(
+        run=LAUNCHER,
+        dag_name=dag.name,
+        structure_hash=dag.structure_hash,
+        ids=tuple(dag.ids),
+        planner=plan.planner,
+        launcher=LAUNCHER,
+        settings={
+            "optimizations": sorted(plan.optimizations),
+            "plan": dict(plan.settings),
+            "platform": {
+                **asdict(platform.profile),
+                "concurrency": platform.concurrency,
+                **{name: value for name, value in limits.items() if value < math.inf},
+            },
+        },
+        prices={name: value for name, value in asdict(platform.prices).items() if value != defaults[name]},
+        versions=versions(),
+    )
+    return Trace.from_events(_events(simulation), manifest)
+
+
+def _events(simulation: Simulation) -> Iterator[AnyEvent]:
+    placement, end_s = simulation.placement, float(simulation.makespan_s)
+    yield RunSubmitted(0.0, LAUNCHER, len(placement.exec_s), 0)
+    workers = simulation.workers
+    by_of, yielded, turned_s = simulation.instances[7:10]
+    instance_of = simulation.tasks[5]
+    latency_s = placement.platform.profile.store_latency_s
+    for i, worker in enumerate(workers):
+        planned = not worker.invocation.startswith("~")
+        first = worker.tasks[:1] if worker.tasks else ()
+        by = "yield" if by_of[i] == -2 else workers[instance_of[by_of[i]]].invocation if by_of[i] >= 0 else ""
+        name, attempt, container = worker.invocation, worker.attempt, f"{LAUNCHER}-{worker.container}"
+        yield InvocationRequested(worker.requested_s, name, attempt, () if planned else first, worker.size_mib, by)
+        phases_s: dict[str, float] = {}
+        if worker.cold:
+            phases_s = {"boot": float(simulation.cold_s[worker.container]), "ready": latency_s}
+        rode = 0
+        if not planned:
+            sizes, row = placement.flat.output_bytes, placement.flat.upstreams[first[0]]
+            sources = simulation.sources(first[0])
+            rode = sum(sizes[u] for u, source in zip(row, sources, strict=True) if source == "inline")
+        yield WorkerStarted(
+            worker.started_s,
+            name,
+            attempt,
+            container,
+            worker.size_mib,
+            worker.cold,
+            worker.requested_s,
+            0,
+            rode,
+            phases_s,
+        )
+        for place, task in enumerate(worker.tasks):
+            following = worker.tasks[place + 1] if place + 1 < len(worker.tasks) else -1
+            yield from _task_events(simulation, task, following, name, attempt, container)
+        if yielded[i] >= 0:
+            yield WorkerWaited(worker.ended_s, name, int(yielded[i]), worker.ended_s - float(turned_s[i]))
+        yield WorkerExited(worker.ended_s, name, attempt, container, "yielded" if yielded[i] >= 0 else "ended")
+    yield RunEnded(end_s, "finished")
+
+
+def _task_events(
+    simulation: Simulation, task: int, following: int, name: str, attempt: int, container: str
+) -> Iterator[AnyEvent]:
+    placement = simulation.placement
+    flat: Any = placement.flat
+    latency_s = placement.platform.profile.store_latency_s
+    turn_s, begin_s, start_s, finish_s, visible_s = (float(column[task]) for column in simulation.tasks[:5])
+    if begin_s > turn_s:
+        yield WorkerWaited(begin_s, name, task, begin_s - turn_s)
+    yield TaskStarted(begin_s, task, name, container, attempt)
+    took_s = max(0.0, start_s - begin_s - flat.arrays[4][task] * latency_s)
+    input_bytes = 0
+    for upstream, source in zip(flat.upstreams[task], simulation.sources(task), strict=True):
+        size = flat.output_bytes[upstream]
+        input_bytes += size
+        # Inputs that came together took the same time; it counts once.
+        yield InputFetched(start_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
+        took_s = took_s if source == "local" else 0.0
+    duration_s, alone_s = finish_s - start_s, float(simulation.exec_s[task])
+    waited_s = max(0.0, duration_s - alone_s) if placement.platform.cores < math.inf else 0.0
+    yield TaskExecuted(finish_s, task, name, duration_s, alone_s, input_bytes, queued_s=waited_s)
+    size = flat.output_bytes[task]
+    quiet = placement.arrays[8][task] >= 0
+    if quiet or visible_s == math.inf:
+        yield OutputKept(finish_s if quiet else float(simulation.turn_s[following]), task, name, size)
+    if visible_s < math.inf:
+        yield OutputStored(visible_s, task, name, size, 0.0 if quiet else visible_s - finish_s)
