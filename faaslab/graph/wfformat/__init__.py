@@ -1,7 +1,8 @@
 """WfFormat, the workflow format of WfCommons: recorded workflows as values and as DAGs that run.
 
-``instance`` is the value, ``reader`` reads versions 1.3 to 1.6, ``workflow`` makes a DAG, ``bodies`` is what its tasks
-do. Only ``bodies`` is for workers, so the others load on first use.
+``instance`` is the value, ``reader`` reads versions 1.3 to 1.6 (with ``document``, its fields, and ``edges``),
+``validator`` checks them, ``workflow`` makes a DAG, ``bodies`` is what its tasks do. Only ``bodies`` is for workers, so
+the others load on first use. ``faaslab.trace.wfformat`` writes runs.
 
 Source: github.com/wfcommons/WfFormat, ``wfcommons-schema.json`` at tags v1.3, v1.4 and v1.5; WfCommons 1.6 writes
 ``schemaVersion`` 1.6, which is laid out like 1.5.

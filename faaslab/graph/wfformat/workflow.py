@@ -33,8 +33,8 @@ def from_wfformat(
     Task ``t`` is ``read_wfformat(source).tasks[t]``, named for its kind. A task returns the files that it writes (bytes
     that can't be compressed), and takes the files that it reads; one that only waits for another takes what that
     returns. Inputs of the workflow, which no task writes, are neither made nor sent: recorded runtimes have the time to
-    read them. The DAG's outputs are those of its last tasks, by id. A task without a recorded runtime takes no time, and
-    has no ``expected_s``.
+    read them. The DAG's outputs are those of its last tasks, by id. A task without a recorded runtime takes no time,
+    and has no ``expected_s``.
 
     Args:
         source: Path of a WfFormat file (1.3 to 1.6, gzipped or not), the document itself, or what ``read_wfformat``
