@@ -73,6 +73,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     flushed_s = [0.0] * capacity
     c_pool = [0] * capacity
     c_last = [-1] * capacity
+    c_ready_s = [0.0] * capacity
     c_used = [0] * capacity
     c_until_s = [0.0] * capacity
     c_newer = [-1] * capacity
@@ -270,8 +271,10 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
             instance_of[task] = i
             before[task] = -1
             via[task] = i_by[i] if i_by[i] >= 0 else -1
-            if c_used[container] == 0:
-                c_used[container] = i_cold[i] = 1
+            first = c_used[container] == 0
+            c_used[container] = 1
+            if first and i_requested[i] <= c_ready_s[container]:
+                i_cold[i] = 1
                 # As traces read it: the phases of a start count, but not from before it was asked for.
                 i_launched[i] = max(i_requested[i], began_s - (cold_s[container] + latency_s))
                 why[task] = COLD
@@ -376,7 +379,8 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                         alive += 1
                         booting[pool] += 1
                         c_pool[container] = pool
-                        heapq.heappush(heap, (now_s + cold_s[container] + latency_s + half_s, BOOT, container))
+                        c_ready_s[container] = now_s + cold_s[container] + latency_s
+                        heapq.heappush(heap, (c_ready_s[container] + half_s, BOOT, container))
                         continue
                     if room > 0:
                         room -= 1

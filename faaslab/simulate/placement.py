@@ -19,6 +19,9 @@ from faaslab.plan import DagView, Plan
 NARROW = 64
 """Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
 
+SECONDS = frozenset((0, 2, 11, 12, 15, 16))
+"""Which of ``Placement.arrays`` hold floats, also where they are empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlatDag:
@@ -315,7 +318,7 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
         workers=names,
         worker_of=worker_of,
         size_mib_of=size_mib_of,
-        numbers=numbers,
+        numbers=tuple(map(float, numbers)),
         limits=limits,
         exec_s=flat.exec_s(size_mib_of),
         arrays=(

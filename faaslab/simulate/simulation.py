@@ -225,14 +225,14 @@ def run_placement(placement: Placement, draws: Draws | None = None) -> Simulatio
     Raises:
         PlanError: The plan can't be run: its workers wait for each other.
     """
-    return _run(placement, draws, kernel.run_events, list, _filled_list)
+    return run_columns(placement, draws, kernel.run_events, list, _filled_list)
 
 
 def _filled_list(count: int, value: Any) -> list[Any]:
     return [value] * count
 
 
-def _run(
+def run_columns(
     placement: Placement,
     draws: Draws | None,
     loop: Callable[..., Any],
