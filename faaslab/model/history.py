@@ -23,7 +23,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from faaslab.graph.dag import DAG
+
+T = TypeVar("T")
 
 SCHEMA = 1
 """Version of files and index; others are not read."""
@@ -205,39 +207,46 @@ class History:
             return None
         path = self._samples / f"{_digest(source, samples)}.parquet"
         _write(path, source, samples)
-        with self._index() as index:
+
+        def insert(index: sqlite3.Connection) -> list[str]:
             with _transaction(index):
                 self._insert(index, path.name, source, samples)
                 index.execute(_DROP_SUPERSEDED, {"file": path.name, "keep": self.keep_samples})
                 superfluous = [name for (name,) in index.execute(_SUPERFLUOUS, (self.keep_runs,))]
                 _delete(index, superfluous)
-            for name in superfluous:
-                (self._samples / name).unlink(missing_ok=True)
+            return superfluous
+
+        self._unlink(self._use_index(insert))
         return path
 
     def forget(self, run: str) -> int:
         """Drop the samples of a run; return how many files that were."""
-        with self._index() as index:
+
+        def delete(index: sqlite3.Connection) -> list[str]:
             self._synchronize(index)
             found = index.execute("SELECT name, source FROM files").fetchall()
             names = [name for name, source in found if msgspec.json.decode(source, type=Source).run == run]
             with _transaction(index):
                 _delete(index, names)
-            for name in names:
-                (self._samples / name).unlink(missing_ok=True)
+            return names
+
+        names = self._use_index(delete)
+        self._unlink(names)
         return len(names)
 
     def snapshot(self) -> Snapshot:
         """Return what is known now; a file that can't be read is left out with a warning that names it."""
         import numpy as np
 
-        with self._index() as index:
+        def read(index: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
             self._synchronize(index)
             with _transaction(index, write=False):
-                rows = index.execute(
-                    f"SELECT name, source, rows, {', '.join(COLUMN_TYPES)} FROM files ORDER BY recorded_s, name"
+                files = f"SELECT name, source, rows, {', '.join(COLUMN_TYPES)} FROM files ORDER BY recorded_s, name"
+                return index.execute(files).fetchall(), index.execute(
+                    "SELECT number, identity FROM functions"
                 ).fetchall()
-                numbers = index.execute("SELECT number, identity FROM functions").fetchall()
+
+        rows, numbers = self._use_index(read)
         functions = [""] * (1 + max([number for number, _ in numbers], default=-1))
         for number, identity in numbers:
             functions[number] = identity
@@ -294,23 +303,28 @@ class History:
             [(key, source.recorded_s, name, rows) for key, rows in _keys(source, samples).items()],
         )
 
-    @contextmanager
-    def _index(self) -> Iterator[sqlite3.Connection]:
-        """Open the index, made anew if there is none that can be read."""
+    def _unlink(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._samples / name).unlink(missing_ok=True)
+
+    def _use_index(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the index, and again with one made anew if it turns out to be damaged."""
         path = self.folder / INDEX_FILE
-        if not path.exists():
-            self._make_index(path)
+
+        def attempt() -> T:
+            if not path.exists():
+                self._make_index(path)
+            with closing(_connect(path)) as index:
+                return work(index)
+
         try:
-            index = _connect(path)
-        except sqlite3.OperationalError:
+            return attempt()
+        except sqlite3.OperationalError:  # a full disk, a lock: the index is fine
             raise
         except sqlite3.DatabaseError:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._make_index(path)
-            index = _connect(path)
-        with closing(index):
-            yield index
+            return attempt()
 
     def _make_index(self, path: Path) -> None:
         """Make an empty index, whole before anybody can see it; of several makers, the first one's stays."""

@@ -175,14 +175,18 @@ class Ladder:
         return min([abs(math.log2(size_mib / size)) for size in self.lines])
 
     def bytes_distance(self, size_bytes: float) -> float:
-        """Return how far a size of input is outside of those seen, as the logarithm of the ratio to base 2."""
+        """Return how far a size of input is outside of those seen, as the logarithm of the ratio to base 2.
+
+        Downwards 2 at most: a small input takes what none takes, and that has been fitted.
+        """
         least = min([line.least_bytes for line in self.lines.values()])
         most = max([line.most_bytes for line in self.lines.values()])
         if least <= size_bytes <= most:
             return 0.0
         # One byte more, so that an input of 0 has a distance, too.
-        near = least if size_bytes < least else most
-        return max(0.0, abs(math.log2((size_bytes + 1) / (near + 1))) - math.log2(COVERED))
+        if size_bytes < least:
+            return min(2.0, max(0.0, math.log2((least + 1) / (size_bytes + 1) / COVERED)))
+        return max(0.0, math.log2((size_bytes + 1) / (most + 1) / COVERED))
 
     def weight(self, size_mib: int) -> float:
         """Return how much the samples of a size count in what is predicted for it, from 0 to 1."""

@@ -97,13 +97,12 @@ def source_of(trace: Trace, recorded_s: float) -> Source:
     launcher: Any = manifest.settings.get("launcher")
     settings: Mapping[str, Any] = launcher if isinstance(launcher, Mapping) else {}
     kind = manifest.launcher if manifest.launcher in (VIRTUAL, SIMULATED) else MEASURED
-    if manifest.settings.get("simulated"):
-        kind = SIMULATED
+    modelled: Any = manifest.settings.get("platform")
     return Source(
         run=manifest.run,
         kind=kind,
         launcher=manifest.launcher,
-        platform=str(settings.get("profile") or manifest.settings.get("platform") or ""),
+        platform=str(settings.get("profile") or (modelled.get("name") if isinstance(modelled, Mapping) else "") or ""),
         image=str(settings.get("image") or ""),
         # A modelled worker always has the speed of its size.
         sizes_enforced=kind != MEASURED or bool(manifest.settings.get("sizes_enforced", False)),
