@@ -156,8 +156,7 @@ class Ladder:
         sizes = list(self.lines)
         seconds = self._beyond(sizes_bytes, size_mib, sizes)
         if size_mib < MIB_PER_VCPU <= sizes[0] or sizes[-1] <= MIB_PER_VCPU < size_mib:
-            one = self._beyond(sizes_bytes, MIB_PER_VCPU, sizes)
-            seconds = np.maximum(seconds, one * self.prior(size_mib, 1.0))
+            seconds = np.maximum(seconds, self.predict(sizes_bytes, MIB_PER_VCPU) * self.prior(size_mib, 1.0))
         below = [size for size in self.lines if size < size_mib]
         above = [size for size in self.lines if size > size_mib]
         capped = bool(below) and (not above or size_mib <= MIB_PER_VCPU)
@@ -239,12 +238,11 @@ class Ladder:
         below = [size for size in sizes if size < size_mib]
         above = [size for size in sizes if size > size_mib]
         if below and above:
-            low, high = below[-1], above[0]
-            part = math.log(size_mib / low) / math.log(high / low)
-            logs = (1 - part) * np.log(self.lines[low].at(sizes_bytes)) + part * np.log(
-                self.lines[high].at(sizes_bytes)
-            )
-            return np.exp(logs)
+            part = math.log(size_mib / below[-1]) / math.log(above[0] / below[-1])
+            low, high = self.lines[below[-1]].at(sizes_bytes), self.lines[above[0]].at(sizes_bytes)
+            if below[-1] < MIB_PER_VCPU:
+                high = np.minimum(low, high)
+            return np.exp((1 - part) * np.log(low) + part * np.log(high))
         closest, *more = above if above else below[::-1]
         near = self.lines[closest].at(sizes_bytes)
         if not more:
