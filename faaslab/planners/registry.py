@@ -7,18 +7,22 @@ from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, check_plan
+from faaslab.planners.critical_path import CriticalPath
 from faaslab.planners.els import Els
 from faaslab.planners.heft import Heft
 from faaslab.planners.objective import Objective
 from faaslab.planners.per_task import PerTask
 from faaslab.planners.planner import PlanContext, Planner
 from faaslab.planners.single_worker import SingleWorker
+from faaslab.planners.uniform import Uniform
 from faaslab.planners.wukong import Wukong
 
 PLANNERS: dict[str, type[Planner]] = {
     "per_task": PerTask,
     "single_worker": SingleWorker,
     "wukong": Wukong,
+    "uniform": Uniform,
+    "critical_path": CriticalPath,
     "heft": Heft,
     "els": Els,
 }
