@@ -41,6 +41,7 @@ __all__ = [
     "Plan",
     "Assignment",
     "Platform",
+    "compare",
     "simulate",
     # runs
     "Config",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from faaslab.launchers import DockerLauncher, InlineLauncher, ProcessLauncher, VirtualLauncher
     from faaslab.model.platform import Platform
     from faaslab.plan import Assignment, Plan
+    from faaslab.planners import compare
     from faaslab.simulate import simulate
     from faaslab.storage import MemoryStorage, RedisStorage
     from faaslab.trace import Trace
@@ -108,6 +110,7 @@ else:
         "Plan": "faaslab.plan",
         "Assignment": "faaslab.plan",
         "Platform": "faaslab.model.platform",
+        "compare": "faaslab.planners",
         "simulate": "faaslab.simulate",
         "Config": "faaslab.config",
         "Lab": "faaslab.client",

@@ -44,7 +44,7 @@ RESERVED_MIB = 512
 READY_S = 60.0
 """A container that has not booted after this long is given up."""
 REGION_CONCURRENCY = 1000
-"""Containers at a time unless a limit is given: the default of a region (AWS Lambda quotas, "Concurrent executions")."""
+"""Containers at a time unless a limit is given: a region's default (AWS Lambda quotas, "Concurrent executions")."""
 STORE_FOLDER = "/run/faaslab"
 ENTRYPOINT = ["python3", "-P", "-m", "faaslab.launchers.supervisor"]
 TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"

@@ -1,12 +1,14 @@
 """The planners by name, and planning a DAG with one."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from faaslab.errors import PlanError
 from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, check_plan
+from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.critical_path import CriticalPath
 from faaslab.planners.els import Els
 from faaslab.planners.heft import Heft
@@ -48,9 +50,8 @@ def get_planner(planner: str | Planner) -> Planner:
     return planner
 
 
-def plan_dag(
+def plan_context(
     dag: DagView,
-    planner: str | Planner = "wukong",
     *,
     sizes: Iterable[int] | None = None,
     optimizations: Iterable[str] | None = None,
@@ -60,31 +61,29 @@ def plan_dag(
     deadline_s: float | None = None,
     cost_cap_usd: float | None = None,
     estimates: Estimates | None = None,
-) -> Plan:
-    """Return the checked plan that ``planner`` makes for ``dag``.
+) -> PlanContext:
+    """Return what planners are told about planning ``dag``.
 
     Args:
         dag: The DAG to plan.
-        planner: Name of a planner, or an object with ``name`` and ``plan``.
         sizes: Allowed worker sizes in MiB; by default one vCPU (1,769 MiB) and whatever more tasks ask for.
         optimizations: Names of optimizations beside the two that are always on; an empty list turns all off.
         seed: For planners that draw random numbers.
         platform: What the plan is for: a name (``"lambda"``, ``"openwhisk"``, ``"this machine"``, ``"none"``), or a
             platform. Planners that predict nothing don't ask.
         objective: ``"makespan"``, ``"cost"``, or how many seconds of makespan a dollar is worth.
-        deadline_s: Makespan that should not be exceeded.
-        cost_cap_usd: Cost that should not be exceeded.
+        deadline_s: Makespan that must not be exceeded.
+        cost_cap_usd: Cost that must not be exceeded.
         estimates: What is known of the tasks; None: what ``@task(expected_s=, output_bytes=)`` says of them.
 
     Raises:
-        ConfigError: No size, or one that no worker can have.
-        PlanError: The planner or an optimization is unknown, or the plan can't be run.
+        ConfigError: No size, one that no worker can have, or there is no such platform.
+        PlanError: An optimization or the objective is unknown, or a limit is not above 0.
     """
-    chosen = get_planner(planner)
     if sizes is None:
         asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
         sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in asked if size_mib > DEFAULT_SIZE_MIB}
-    context = PlanContext(
+    return PlanContext(
         sizes=check_sizes(sizes),
         seed=seed,
         optimizations=_optimizations(optimizations),
@@ -92,11 +91,54 @@ def plan_dag(
         objective=Objective.named(objective, deadline_s, cost_cap_usd),
         estimates=estimates,
     )
-    plan = chosen.plan(dag, context)
+
+
+def plan_with(planner: str | Planner, dag: DagView, ctx: PlanContext) -> Plan:
+    """Return the checked plan that ``planner`` makes for ``dag`` within ``ctx``.
+
+    Raises:
+        PlanError: The planner is unknown, its plan can't be run, or it is predicted to exceed a limit.
+    """
+    chosen = get_planner(planner)
+    plan = chosen.plan(dag, ctx)
     if not isinstance(plan, Plan):
         raise PlanError(f"planner {chosen.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")
     check_plan(dag, plan)
+    _check_limits(plan, dag, ctx)
     return plan
+
+
+def _check_limits(plan: Plan, dag: DagView, ctx: PlanContext) -> None:
+    """Refuse a plan that is predicted to exceed the deadline or the cap on cost."""
+    deadline_s, cap_usd = ctx.objective.deadline_s, ctx.objective.cost_cap_usd
+    if deadline_s is None and cap_usd is None:
+        return
+    found, bounds = ctx.simulate(dag, plan), lower_bounds(dag, ctx)
+    for what, value, limit, bound, unit in (
+        ("makespan", found.makespan_s, deadline_s, bounds.makespan_s, "s"),
+        ("cost", found.cost_usd, cap_usd, bounds.cost_usd, "USD"),
+    ):
+        if limit is not None and value > limit:
+            raise PlanError(
+                f"planner {plan.planner!r} finds no plan for {plan.dag_name!r} within {limit:g} {unit}: its best has a "
+                f"predicted {what} of {value:.4g} {unit}, and none can be below {bound:.4g} {unit} at these sizes; "
+                "allow more, other sizes, or try another planner"
+            )
+
+
+def plan_dag(dag: DagView, planner: str | Planner = "wukong", **planning: Any) -> Plan:
+    """Return the checked plan that ``planner`` makes for ``dag``.
+
+    Args:
+        dag: The DAG to plan.
+        planner: Name of a planner, or an object with ``name`` and ``plan``.
+        planning: See ``plan_context``.
+
+    Raises:
+        ConfigError: See ``plan_context``.
+        PlanError: See ``plan_context`` and ``plan_with``.
+    """
+    return plan_with(planner, dag, plan_context(dag, **planning))
 
 
 def _optimizations(names: Iterable[str] | None) -> frozenset[str]:
