@@ -1,0 +1,68 @@
+"""Small platforms and estimates whose timelines can be worked out by hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from faaslab.model.estimates import Basis
+from faaslab.model.platform import Platform
+from faaslab.model.prices import Prices
+from faaslab.model.profiles import PlatformProfile
+from faaslab.plan import Assignment, Plan
+from faaslab.simulate import Simulation, simulate_plan
+from tests.plan.dags import FakeDag
+
+SIZE_MIB = 1769
+
+
+@dataclass(frozen=True)
+class Known:
+    """Estimates as a test says them."""
+
+    seconds: Sequence[float]
+    nbytes: Mapping[int, float] = field(default_factory=dict)
+    by_size: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+    def exec_s(self, task: int, size_mib: int) -> float:
+        return self.by_size.get((task, size_mib), self.seconds[task])
+
+    def output_bytes(self, task: int) -> float:
+        return self.nbytes.get(task, 0)
+
+    def basis(self, task: int, size_mib: int) -> Basis:
+        return "declared"
+
+
+def platform(**settings: Any) -> Platform:
+    """Return a platform on which only a cold start takes time, of 1 s; ``settings`` of profile and platform differ."""
+    limits = {name: settings.pop(name) for name in ("concurrency", "cores", "client_invokes_per_s") if name in settings}
+    prices = settings.pop("prices", Prices())
+    return Platform(PlatformProfile("test", "made up", **{"cold_start_s": 1.0, **settings}), prices, **limits)
+
+
+def plan_of(dag: FakeDag, workers: Sequence[str | None], sizes: Sequence[int] | None = None, **more: Any) -> Plan:
+    """Return the plan that puts each task on the worker of its name; None: decided at run time."""
+    sizes = sizes or [SIZE_MIB] * len(dag)
+    return Plan.for_dag(dag, "by hand", [Assignment(w, s) for w, s in zip(workers, sizes, strict=True)], **more)
+
+
+def simulated(
+    wiring: Sequence[Sequence[int]],
+    workers: Sequence[str | None],
+    seconds: Sequence[float],
+    *,
+    nbytes: Mapping[int, float] | None = None,
+    sizes: Sequence[int] | None = None,
+    plan: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Simulation:
+    """Return the simulation of a DAG given by its wiring."""
+    dag = FakeDag(tuple(map(tuple, wiring)))
+    return simulate_plan(
+        dag, plan_of(dag, workers, sizes, **(plan or {})), Known(seconds, nbytes or {}), platform(**settings)
+    )
+
+
+def spans(simulation: Simulation) -> list[tuple[float, float]]:
+    """Return when each task executed."""
+    return list(zip(simulation.start_s, simulation.finish_s, strict=True))

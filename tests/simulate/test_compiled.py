@@ -1,0 +1,69 @@
+"""The compiled loop gives exactly what the plain one gives."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faaslab.simulate import Draws, FlatDag, Placement, place, run_placement
+from faaslab.simulate.compiled import compiled, run_compiled
+from tests.plan.dags import FakeDag, dags
+from tests.simulate.scene import platform
+from tests.simulate.test_properties import PLANNERS, guessed, plan_named
+
+pytest.importorskip("numba")
+pytestmark = pytest.mark.timeout(300)  # compiling takes a while on a busy machine
+
+
+def assert_same(placed: Placement, draws: Draws | None) -> None:
+    """Compare every number of both."""
+    plain, fast = run_placement(placed, draws), run_compiled(compiled(placed), draws)
+    names = ("makespan_s", "cost_usd", "gb_seconds", "invocations", "containers")
+    assert [getattr(fast, name) for name in names] == [getattr(plain, name) for name in names]
+    for one, other in zip((*plain.tasks, *plain.instances), (*fast.tasks, *fast.instances), strict=True):
+        assert list(one) == list(other)
+    assert plain.why == fast.why
+    assert plain.critical_path() == fast.critical_path()
+    assert plain.workers == fast.workers
+    assert plain.trace().events == fast.trace().events
+
+
+@given(dags(), st.sampled_from(PLANNERS), st.integers(0, 3), st.sampled_from((1, 3, 1000)), st.sampled_from((1.5, 1e9)))
+@settings(max_examples=150, deadline=None)
+def test_equal_to_plain_python(dag: FakeDag, planner: str, seed: int, limit: int, cores: float) -> None:
+    """Every number of a compiled run is that of the plain one, bit by bit."""
+    where = platform(
+        concurrency=limit,
+        cores=float("inf") if cores > 1e6 else cores,
+        store_latency_s=0.01,
+        upload_bytes_per_s=1e6,
+        download_bytes_per_s=2e6,
+        cold_start_sigma=0.3,
+        keep_alive_s=1.0,
+    )
+    placed = place(FlatDag.of(dag, guessed(dag, seed)), plan_named(dag, planner), where)
+    assert_same(placed, None if seed == 0 else Draws(seed, 0.3))
+
+
+@pytest.mark.parametrize("planner", ["per_task", "wukong"])
+def test_equal_with_many_ties(planner: str) -> None:
+    """Thousands of tasks that end at the same moments come in the same order in both."""
+    width, layers = 50, 40
+    wiring = [()] * width + [
+        tuple(sorted({(layer - 1) * width + place, (layer - 1) * width + (place * 7 + 1) % width}))
+        for layer in range(1, layers)
+        for place in range(width)
+    ]
+    dag = FakeDag(tuple(wiring), structure_hash=planner)
+    object.__setattr__(dag, "successors", _inverted(wiring).__getitem__)
+    placed = place(
+        FlatDag.of(dag, guessed(dag, 1)), plan_named(dag, planner), platform(concurrency=30, store_latency_s=0.5)
+    )
+    assert_same(placed, None)
+
+
+def _inverted(wiring: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    found: list[list[int]] = [[] for _ in wiring]
+    for task, row in enumerate(wiring):
+        for upstream in row:
+            found[upstream].append(task)
+    return [tuple(row) for row in found]

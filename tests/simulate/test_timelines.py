@@ -1,0 +1,226 @@
+"""Whole timelines, worked out by hand; numbers are sums of powers of two, so that they are exact."""
+
+import math
+
+import pytest
+
+from faaslab.errors import ConfigError, PlanError
+from faaslab.model.prices import Prices
+from faaslab.simulate import FlatDag, place, simulate_plan
+from tests.plan.dags import DIAMOND, FakeDag
+from tests.simulate.scene import Known, plan_of, platform, simulated, spans
+
+CHAIN = ((), (0,), (1,))
+FAN = ((), (0,), (0,), (0,), (1, 2, 3))
+LARGE = 100_000
+
+
+def test_chain_on_one_worker() -> None:
+    """One cold start, then one task after the other out of memory; only the last output is stored."""
+    run = simulated(CHAIN, ["w"] * 3, [1, 2, 3])
+    assert spans(run) == [(1, 2), (2, 4), (4, 7)]
+    assert list(run.visible_s) == [math.inf, math.inf, 7]
+    assert run.why == ("cold", "local", "local")
+    assert (run.makespan_s, run.invocations, run.cold_starts) == (7, 1, 1)
+    assert run.critical_path() == (0, 1, 2)
+
+
+def test_chain_at_run_time_is_one_worker() -> None:
+    """A worker becomes the sole successor of what it ran, without the store hearing of it."""
+    run = simulated(CHAIN, [None] * 3, [1, 2, 3])
+    assert spans(run) == [(1, 2), (2, 4), (4, 7)]
+    assert [(worker.invocation, worker.tasks) for worker in run.workers] == [("~0", (0, 1, 2))]
+
+
+def test_store_latency() -> None:
+    """Registering and asking for work take a round trip each, a flush one, and the last output half of one."""
+    run = simulated(CHAIN[:2], ["w"] * 2, [1, 1], store_latency_s=0.5)
+    assert spans(run) == [(2, 3), (3.5, 4.5)]
+    assert run.makespan_s == 4.75
+
+
+def test_fan_at_run_time() -> None:
+    """The worker becomes the first branch and invokes the others; the last to end runs the fan-in."""
+    run = simulated(FAN, [None] * 5, [1, 4, 2, 8, 1])
+    assert spans(run) == [(1, 2), (2, 6), (3, 5), (3, 11), (11, 12)]
+    assert [worker.tasks for worker in run.workers] == [(0, 1), (2,), (3, 4)]
+    assert run.why == ("cold", "local", "cold", "cold", "local")
+    assert run.critical_path() == (0, 3, 4)
+    assert [run.sources(task) for task in range(5)] == [
+        [],
+        ["local"],
+        ["inline"],
+        ["inline"],
+        ["inline"] * 2 + ["local"],
+    ]
+
+
+def test_own_container_takes_what_its_worker_asked_for() -> None:
+    """With a worker for each task, the container that is free serves the invocation that has waited longest."""
+    run = simulated(CHAIN, ["a", "b", "c"], [1, 2, 3])
+    assert spans(run) == [(1, 2), (2, 4), (4, 7)]
+    assert [(worker.container, worker.cold) for worker in run.workers] == [(0, True), (0, False), (0, False)]
+    assert run.why == ("cold", "remote:0", "remote:1")
+
+
+def test_idle_containers_are_used_again_last_in_first_out() -> None:
+    """An invocation gets the container that became idle last."""
+    # 0, 1 and 2 start together; 3 needs 0 and 1 and is asked for when 2, which runs on, holds the third container.
+    run = simulated(((), (), (), (0, 1, 2), (3,)), ["a", "b", "c", "d", "e"], [2, 3, 4, 1, 1], invocation_latency_s=0.5)
+    containers = {worker.invocation: worker.container for worker in run.workers}
+    assert containers == {"a": 0, "b": 1, "c": 2, "d": 1, "e": 2}
+    assert spans(run)[3:] == [(5.5, 6.5), (7, 8)]
+
+
+def test_keep_alive_lapses() -> None:
+    """A container that has been idle for longer than it is kept is gone, and the next start is cold."""
+    wiring = ((), (), (0,), (1, 2))
+    workers = ["a", "b", "a", "c"]
+    kept = simulated(wiring, workers, [1, 2, 8, 1], keep_alive_s=8.0)
+    gone = simulated(wiring, workers, [1, 2, 8, 1], keep_alive_s=6.0)
+    assert [worker.cold for worker in kept.workers] == [True, True, False]
+    # c is asked for by a's last call, before a's container is free: it takes the idle one of b, or waits for a's own.
+    assert kept.workers[2].container == 1
+    assert gone.workers[2].container == 0
+
+
+def test_two_workers_exchange_through_the_store() -> None:
+    """A worker waits, billed, until it is told that its input is stored."""
+    run = simulated(((), (), (0, 1)), ["a", "b", "a"], [1, 4, 1], store_latency_s=0.25)
+    assert spans(run) == [(1.5, 2.5), (1.5, 5.5), (6, 7)]
+    assert run.visible_s[1] == 5.625
+    assert run.why[2] == "remote:1"
+    assert (run.turn_s[2], run.begin_s[2]) == (2.75, 6.0)
+
+
+def test_large_outputs_travel_twice() -> None:
+    """An output too large to ride along is uploaded before it is announced, and downloaded by whoever needs it."""
+    run = simulated(
+        ((), (0,)),
+        ["a", "b"],
+        [1, 1],
+        nbytes={0: LARGE},
+        upload_bytes_per_s=LARGE / 2,
+        download_bytes_per_s=LARGE / 4,
+    )
+    assert run.visible_s[0] == 4
+    assert spans(run) == [(1, 2), (8, 9)]
+    assert (run.stored_bytes, run.fetched_bytes) == (LARGE, LARGE)
+
+
+def test_small_outputs_ride_along_unless_that_is_off() -> None:
+    """Small inputs come with the message that says that they are there, else they are fetched by one more call."""
+    both = [
+        simulated(((), (0,)), [None, "b"], [1, 1], nbytes={0: 64}, store_latency_s=0.5, plan={"optimizations": chosen})
+        for chosen in (["inline_inputs"], [])
+    ]
+    assert [run.start_s[1] for run in both] == [4.0, 4.5]
+    assert [run.fetched_bytes for run in both] == [0, 64]
+
+
+def test_everything_is_stored_without_skip_storage() -> None:
+    """Without ``skip_storage`` a chain on one worker stores each output."""
+    run = simulated(CHAIN, ["w"] * 3, [1, 1, 1], nbytes={0: 8, 1: 8, 2: 8}, plan={"optimizations": []})
+    assert run.stored_bytes == 24
+
+
+def test_concurrency_queues() -> None:
+    """At the limit invocations wait in the order in which they were asked for."""
+    run = simulated(((), (), (), (0, 1, 2)), [None] * 4, [1, 2, 4, 1], concurrency=1)
+    assert spans(run) == [(1, 2), (2, 4), (4, 8), (8, 9)]
+    assert run.why == ("cold", "queue", "queue", "local")
+    assert run.cold_starts == run.containers == 1
+
+
+def test_a_waiting_worker_gives_up_its_slot() -> None:
+    """At the limit a worker that waits makes room for what it waits for, and goes on later as another attempt."""
+    run = simulated(CHAIN, ["a", "b", "a"], [1, 2, 4], concurrency=1)
+    assert spans(run) == [(1, 2), (2, 4), (4, 8)]
+    assert [(worker.invocation, worker.attempt, worker.tasks) for worker in run.workers] == [
+        ("a", 1, (0,)),
+        ("b", 1, (1,)),
+        ("a", 2, (2,)),
+    ]
+
+
+def test_another_size_is_evicted_at_the_limit() -> None:
+    """At the limit an idle container makes room for one of another size, which starts cold."""
+    run = simulated(CHAIN[:2], ["a", "b"], [1, 1], sizes=[1769, 3538], concurrency=1)
+    assert spans(run) == [(1, 2), (3, 4)]
+    assert [worker.size_mib for worker in run.workers] == [1769, 3538]
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_tasks_share_the_cores(planned: bool) -> None:
+    """Sixteen tasks of one second on two cores take eight, not one; a short one among them leaves early."""
+    workers = [f"w{task}" if planned else None for task in range(16)]
+    run = simulated([()] * 16, workers, [1.0] * 16, cores=2)
+    assert list(run.finish_s) == [9.0] * 16
+    mixed = simulated([()] * 2, workers[:2], [1.0, 3.0], cores=1)
+    # Both at half speed until 1 s is done at 3; the 2 s left then have the core alone.
+    assert list(mixed.finish_s) == [3.0, 5.0]
+
+
+def test_small_workers_need_less_of_a_core() -> None:
+    """Workers of half a vCPU do not slow each other down until their shares exceed the cores."""
+    run = simulated([()] * 2, ["a", "b"], [1.0, 1.0], sizes=[884, 884], cores=1)
+    assert list(run.finish_s) == [2.0, 2.0]
+
+
+def test_client_rate() -> None:
+    """First invocations follow each other at the client's rate."""
+    run = simulated([()] * 3, [None] * 3, [1.0] * 3, client_invokes_per_s=2)
+    assert list(run.start_s) == [1.0, 1.5, 2.0]
+
+
+@pytest.mark.parametrize("bill_cold_start", [True, False])
+def test_cost(bill_cold_start: bool) -> None:
+    """Each invocation costs its rounded-up time at its size and a request; cold starts as the prices say."""
+    prices = Prices(usd_per_gb_s=2.0, usd_per_request=0.25, billing_step_s=0.5, bill_cold_start=bill_cold_start)
+    run = simulated(((), (0,)), ["a", "b"], [1.125, 0.25], sizes=[1024, 2048], prices=prices)
+    # a: 1.125 s and 1 s of cold start; b: 0.25 s and 1 s of cold start, at twice the size.
+    expected = 2.5 + 2 * 1.5 if bill_cold_start else 1.5 + 2 * 0.5
+    assert run.gb_seconds == expected
+    assert run.cost_usd == expected * 2.0 + 2 * 0.25
+
+
+def test_size_decides_execution_time() -> None:
+    """A task takes as long as is estimated for the size it is planned at."""
+    dag = FakeDag(((),))
+    known = Known([1.0], by_size={(0, 256): 7.0})
+    for size_mib, seconds in ((256, 7.0), (512, 1.0)):
+        assert simulate_plan(dag, plan_of(dag, [None], [size_mib]), known, platform()).makespan_s == 1.0 + seconds
+
+
+def test_zero_costs() -> None:
+    """Tasks that take no time on a platform that takes none end at once."""
+    run = simulated(FAN, [None] * 5, [0] * 5, cold_start_s=0.0)
+    assert run.makespan_s == 0.0
+    assert run.trace().metrics["makespan_s"] == 0.0
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_nonsense_is_refused(value: float) -> None:
+    """Negative, undefined and infinite estimates are named with their task."""
+    with pytest.raises(ConfigError, match=r"task 'f#1': its execution at 1769 MiB"):
+        simulated(CHAIN, ["w"] * 3, [1, value, 1])
+    with pytest.raises(ConfigError, match=r"task 'f#2': its output"):
+        simulated(CHAIN, ["w"] * 3, [1, 1, 1], nbytes={2: value})
+
+
+def test_a_plan_for_another_dag_is_refused() -> None:
+    """Neither a plan with another hash nor one with another number of tasks is simulated."""
+    plan = plan_of(DIAMOND, ["w"] * 4)
+    with pytest.raises(PlanError, match="plan it again"):
+        simulate_plan(FakeDag(CHAIN, structure_hash="other"), plan, Known([1] * 3), platform())
+    with pytest.raises(PlanError, match="4 assignments, the DAG 3 tasks"):
+        place(FlatDag.of(FakeDag(CHAIN), Known([1] * 3)), plan, platform())
+
+
+def test_placement_is_reusable() -> None:
+    """Running changes nothing in what was placed."""
+    from faaslab.simulate import run_placement
+
+    placed = place(FlatDag.of(DIAMOND, Known([1, 2, 3, 4])), plan_of(DIAMOND, ["a", None, "b", "a"]), platform())
+    first, second = run_placement(placed), run_placement(placed)
+    assert (first.tasks, first.instances) == (second.tasks, second.instances)
