@@ -193,11 +193,11 @@ def test_kill_client_and_lab_host(scene: Scene, server: Server) -> None:
 
 @pytest.mark.parametrize("end", ["close", "exit"])
 def test_interrupt_the_client(scene: Scene, end: str) -> None:
-    """Ctrl-C ends the remote work within a second; the same process computes again, and tidies up when it ends."""
+    """Ctrl-C ends the remote work at the next heartbeats; the same process computes again, and tidies up when it ends."""
     with client(scene, "", end) as process:
         worker = psutil.Process(pids(scene.folder / "marks")[0])
         process.send_signal(signal.SIGINT)
-        worker.wait(1.0)
+        worker.wait(3.0)
         assert process.stdout is not None
         assert process.stdout.readline() == "interrupted\n"
         assert process.stdout.readline() == f"{mesh_value(2, 2)}\n"
