@@ -287,7 +287,7 @@ class History:
                 self._insert(index, name, source, samples)
 
     def _insert(self, index: sqlite3.Connection, name: str, source: Source, samples: Sequence[Sample]) -> None:
-        identities = sorted({sample.function for sample in samples})
+        identities = sorted({sample.model for sample in samples})
         index.executemany("INSERT OR IGNORE INTO functions (identity) VALUES (?)", [(text,) for text in identities])
         functions = {}
         for text in identities:
@@ -383,7 +383,7 @@ def _circumstances(source: Source) -> tuple[Any, ...]:
 
 def _keys(source: Source, samples: Iterable[Sample]) -> dict[str, int]:
     """Return how many samples there are of each key."""
-    counts = Counter([(sample.what, sample.function, sample.size_mib) for sample in samples])
+    counts = Counter([(sample.what, sample.model, sample.size_mib) for sample in samples])
     around = _circumstances(source)
     return {
         hashlib.blake2b(repr((key, around)).encode(), digest_size=12).hexdigest(): rows for key, rows in counts.items()

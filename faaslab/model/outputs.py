@@ -14,6 +14,8 @@ Form = Literal["constant", "proportional", "affine"]
 
 _BETTER = 0.9
 """A form with more to it must reduce the error that much to be taken: all fit about equally where inputs are alike."""
+LEAST_BYTES = 1e-9
+"""Smaller outputs are taken for this one, as 0 has no logarithm; far below a byte, as they may be in other units."""
 _FAR = 1000.0
 """How many times larger than any output seen one is taken to be at most."""
 
@@ -44,7 +46,7 @@ class OutputSize:
         """
         import numpy as np
 
-        outputs = np.maximum(1.0, outputs)
+        outputs = np.maximum(LEAST_BYTES, outputs)
         logs = np.log(outputs)
         most = _FAR * float(outputs.max())
         best = cls("constant", math.exp(float(logs.mean())), 0.0, most)
@@ -65,7 +67,7 @@ class OutputSize:
         """Return the bytes of outputs for some inputs."""
         import numpy as np
 
-        return np.clip(self.fixed + self.ratio * inputs, 1.0, self.most)
+        return np.clip(self.fixed + self.ratio * inputs, LEAST_BYTES, self.most)
 
 
 def _left_out(logs: "Floats") -> float:

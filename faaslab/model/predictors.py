@@ -1,15 +1,15 @@
 """Predictions from what earlier runs taught: each with what it rests on and how far off it may be."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from faaslab.errors import ConfigError
 from faaslab.model.estimates import Basis, DeclaredEstimates
 from faaslab.model.history import Snapshot
 from faaslab.model.ladder import Ladder
-from faaslab.model.outputs import OutputSize
+from faaslab.model.outputs import LEAST_BYTES, OutputSize
 from faaslab.model.platform_times import (
     Direction,
     PlatformTimes,
@@ -20,7 +20,7 @@ from faaslab.model.platform_times import (
     widened,
 )
 from faaslab.model.regression import LEAST_S
-from faaslab.model.samples import MEASURED, WHATS, Sample, SampleColumns, Source, constant_bytes
+from faaslab.model.samples import MEASURED, WHATS, Sample, SampleColumns, Source, constant_bytes, model_name
 from faaslab.model.sizes import MIB_PER_VCPU, check_size
 from faaslab.model.variation import (
     DECLARED_SIGMA,
@@ -39,13 +39,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from faaslab.graph.dag import DAG
+    from faaslab.graph.dag import DAG, Kind
+
+    Floats = NDArray[np.float64]
+
+M = TypeVar("M")
 
 _TASK_TIME, _TASK_OUTPUT = 0.5, 0.9
 """Which part of the differences within one run is taken for the tasks' own until a second run tells: about half of
 those of times, nearly all of those of outputs, as most functions return the same again."""
 _TASKS = 1 << 32
 """More than a DAG has tasks, or a run workers."""
+
+_MUCH_BETTER = 0.5
+"""Declared numbers are taken as units if that halves the variance: users may also have declared them carelessly."""
 
 _NO_EFFECT = (0.0, 0.0)
 
@@ -80,8 +87,10 @@ class FunctionModel:
     """What is known of one function.
 
     Attributes:
-        ladder: Its execution time.
-        output: Its output.
+        ladder: Its execution time, or that in units of what users declared.
+        output: Its output, or that in units of what users declared.
+        scales_time: Whether declared times tell its executions apart: ``ladder`` is to be multiplied with them.
+        scales_output: The same of outputs.
         variance: Of the logarithm of measured over predicted execution times.
         degrees: How many residuals that rests on, beyond what was fitted.
         own: By size, how many samples are of the kind that is predicted (sizes enforced, or not).
@@ -89,6 +98,8 @@ class FunctionModel:
 
     ladder: Ladder
     output: OutputSize
+    scales_time: bool
+    scales_output: bool
     variance: float
     degrees: float
     own: Mapping[int, int]
@@ -99,7 +110,7 @@ class Predictor:
     """Fitted models of functions and of the platform they ran on; see ``fit`` and ``from_history``.
 
     Attributes:
-        functions: By identity.
+        functions: By identity and name of the tasks.
         platform: Transfers and starts.
         time_shares: How the variance of execution times splits into run, worker, task and rest.
         sizes_enforced: Whether predictions are for workers that have the CPU of their size.
@@ -249,28 +260,43 @@ class _Executions:
         enforced = np.array([source.sizes_enforced for source in columns.sources], dtype=bool)[columns.source]
         size_mib = np.where(enforced, columns.size_mib, MIB_PER_VCPU).astype(np.int32)
         sizes_bytes, seconds = columns.bytes.astype(float), columns.seconds
-        logs = np.log(np.maximum(seconds, LEAST_S))
         time_residuals, output_residuals = np.zeros(len(columns)), np.zeros(len(columns))
         order = np.argsort(columns.function, kind="stable")
         numbers, starts = np.unique(columns.function[order], return_index=True)
         fitted = []
         for rows in np.split(order, starts[1:]):
-            ladder = Ladder.fit(size_mib[rows], sizes_bytes[rows], seconds[rows])
-            time_residuals[rows] = logs[rows] - log_predictions(ladder, size_mib[rows], sizes_bytes[rows])
-            outputs = np.maximum(1.0, columns.output_bytes[rows].astype(float))
-            output = OutputSize.fit(sizes_bytes[rows], outputs)
-            output_residuals[rows] = np.log(outputs) - np.log(output.at(sizes_bytes[rows]))
-            fitted.append((rows, ladder, output, float(time_residuals[rows] @ time_residuals[rows])))
+            size, n = size_mib[rows], sizes_bytes[rows]
+
+            def time_fit(
+                values: "Floats", size: "NDArray[np.int32]" = size, n: "Floats" = n
+            ) -> tuple[Ladder, "Floats"]:
+                ladder = Ladder.fit(size, n, values)
+                return ladder, np.log(np.maximum(values, LEAST_S)) - log_predictions(ladder, size, n)
+
+            def output_fit(values: "Floats", n: "Floats" = n) -> tuple[OutputSize, "Floats"]:
+                output = OutputSize.fit(n, values)
+                return output, np.log(np.maximum(LEAST_BYTES, values)) - np.log(output.at(n))
+
+            ladder, time_residuals[rows], scales_time = _with_declared(
+                time_fit, seconds[rows], columns.expected_s[rows]
+            )
+            output, output_residuals[rows], scales_output = _with_declared(
+                output_fit, np.maximum(1.0, columns.output_bytes[rows]), columns.expected_bytes[rows].astype(float)
+            )
+            own_squares = float(time_residuals[rows] @ time_residuals[rows])
+            fitted.append((rows, ladder, output, own_squares, scales_time, scales_output))
         squares = sum([found[3] for found in fitted])
-        degrees = sum([max(0, len(rows) - ladder.parameters) for rows, ladder, _, _ in fitted])
+        degrees = sum([max(0, len(rows) - ladder.parameters) for rows, ladder, *_ in fitted])
         pooled = shrunk_variance(squares, degrees, SIGMA**2)
         scaled = time_residuals.copy()
-        for number, (rows, ladder, output, own_squares) in zip(numbers, fitted, strict=True):
+        for number, (rows, ladder, output, own_squares, time_scaled, output_scaled) in zip(
+            numbers, fitted, strict=True
+        ):
             degrees = max(0, len(rows) - ladder.parameters)
             variance = shrunk_variance(own_squares, degrees, pooled)
             same = size_mib[rows][enforced[rows] == sizes_enforced]
             own = {int(size): int(count) for size, count in zip(*np.unique(same, return_counts=True), strict=True)}
-            model = FunctionModel(ladder, output, variance, degrees, own)
+            model = FunctionModel(ladder, output, time_scaled, output_scaled, variance, degrees, own)
             table.models[columns.functions[number]] = model
             scaled[rows] /= math.sqrt(variance)
         table._find_effects(scaled, time_residuals, output_residuals)
@@ -305,6 +331,27 @@ class _Executions:
                 effects[names[key // _TASKS], key % _TASKS] = effect
 
 
+def _with_declared(
+    fit: Callable[["Floats"], tuple[M, "Floats"]], values: "Floats", declared: "Floats"
+) -> tuple[M, "Floats", bool]:
+    """Fit values, or values in units of what was declared if that explains much more; return model, residuals, which.
+
+    Args:
+        fit: Returns a model and its logarithmic residuals.
+        values: What was measured.
+        declared: What users had said of each; 0: nothing.
+    """
+    import numpy as np
+
+    model, residuals = fit(values)
+    if not (declared > 0).all() or declared.max() <= declared.min():
+        return model, residuals, False
+    scaled, scaled_residuals = fit(values / declared)
+    if np.square(scaled_residuals).sum() < _MUCH_BETTER * np.square(residuals).sum():
+        return scaled, scaled_residuals, True
+    return model, residuals, False
+
+
 class PredictedEstimates:
     """Estimates of one DAG's tasks from earlier runs.
 
@@ -319,8 +366,7 @@ class PredictedEstimates:
         self.dag = dag
         self.predictor = predictor
         self._declared = DeclaredEstimates(dag)
-        by_function = [predictor.functions.get(function.identity) for function in dag.functions]
-        by_kind = [by_function[kind.function] for kind in dag.kinds]
+        by_kind = [self._known(kind) for kind in dag.kinds]
         self._models: Sequence[FunctionModel | None] = [by_kind[kind] for kind in dag.kind_of]
         structure = dag.structure_hash
         tasks = range(len(dag))
@@ -337,8 +383,18 @@ class PredictedEstimates:
             else:
                 form = model.output
                 expected = min(form.most, form.fixed + form.ratio * size)
+                if model.scales_output:
+                    expected *= self._declared.output_bytes(task)
                 factor = math.exp(outputs.get((structure, task), _NO_EFFECT)[0])
                 self._outputs.append(max(1.0, expected * factor))
+
+    def _known(self, kind: "Kind") -> FunctionModel | None:
+        """Return what was learnt of tasks of a kind, if it applies: a multiple of what they declare needs that."""
+        identity = self.dag.functions[kind.function].identity
+        model = self.predictor.functions.get(model_name(identity, kind.name))
+        if model is None or (model.scales_time and not kind.options.expected_s):
+            return None
+        return None if model.scales_output and not kind.options.output_bytes else model
 
     def exec_s(self, task: int, size_mib: int) -> float:
         """Return the median seconds of execution of ``task`` on a worker of ``size_mib``."""
@@ -414,5 +470,6 @@ class PredictedEstimates:
             found: Any = model.ladder.predict(np.array([self._inputs[task] for task in tasks]), size).tolist()
             for task, value in zip(tasks, found, strict=True):
                 effect = self._effects[task][0]
-                seconds[task] = value * math.exp(effect) if effect else value
+                unit = self._declared.exec_s(task, MIB_PER_VCPU) if model.scales_time else 1.0
+                seconds[task] = value * unit * math.exp(effect) if effect else value * unit
         return seconds

@@ -63,6 +63,8 @@ class Sample:
         worker: Container that it happened in.
         bytes: Input of an execution (outputs of upstream tasks and serialized constants), or what a transfer moved.
         output_bytes: Output of an execution.
+        expected_s: What the task's user declared; 0: nothing.
+        expected_bytes: What the task's user declared of its output; 0: nothing.
         cpu_s: CPU seconds of an execution.
         throttled_s: What the quota of the size held back.
         queued_s: What waiting for a CPU cost.
@@ -79,11 +81,26 @@ class Sample:
     worker: str = ""
     bytes: int = 0
     output_bytes: int = 0
+    expected_s: float = 0.0
+    expected_bytes: int = 0
     cpu_s: float = 0.0
     throttled_s: float = 0.0
     queued_s: float = 0.0
     steal_s: float = 0.0
     contended: bool = False
+
+    @property
+    def model(self) -> str:
+        """What is learnt together: executions of the same function in tasks of the same name."""
+        return model_name(self.function, self.task_id.rpartition("#")[0])
+
+
+def model_name(function: str, name: str) -> str:
+    """Return under which name the executions of a function in tasks called ``name`` are learnt.
+
+    The function alone would not do: one that does what its arguments say may stand for many, told apart by name.
+    """
+    return f"{function}/{name}" if function else ""
 
 
 def source_of(trace: Trace, recorded_s: float) -> Source:
@@ -132,7 +149,7 @@ def samples_of(trace: Trace, dag: "DAG") -> list[Sample]:
     for record in records.tasks:
         if record.outcome != "finished" or record.task >= len(dag):
             continue
-        upstreams = dag.upstreams(record.task)
+        upstreams, options = dag.upstreams(record.task), dag.options(record.task)
         samples.append(
             Sample(
                 what="exec",
@@ -144,6 +161,8 @@ def samples_of(trace: Trace, dag: "DAG") -> list[Sample]:
                 worker=record.container,
                 bytes=constants[record.task] + sum([outputs.get(upstream, 0) for upstream in upstreams]),
                 output_bytes=record.output_bytes,
+                expected_s=options.expected_s or 0.0,
+                expected_bytes=options.output_bytes or 0,
                 cpu_s=record.cpu_s,
                 throttled_s=record.throttled_s,
                 queued_s=record.queued_s,
@@ -174,7 +193,7 @@ class SampleColumns:
 
     Attributes:
         sources: The runs.
-        functions: Identities of functions.
+        functions: What is learnt together, see ``Sample.model``.
         what: Index into ``WHATS``.
         source: Index into ``sources``.
         function: Index into ``functions``.
@@ -183,6 +202,8 @@ class SampleColumns:
         size_mib: Size of the worker.
         bytes: See ``Sample``.
         output_bytes: See ``Sample``.
+        expected_s: See ``Sample``.
+        expected_bytes: See ``Sample``.
         seconds: See ``Sample``.
         contended: See ``Sample``.
     """
@@ -197,6 +218,8 @@ class SampleColumns:
     size_mib: "NDArray[np.int32]"
     bytes: "NDArray[np.int64]"
     output_bytes: "NDArray[np.int64]"
+    expected_s: "NDArray[np.float64]"
+    expected_bytes: "NDArray[np.int64]"
     seconds: "NDArray[np.float64]"
     contended: "NDArray[np.bool_]"
 
@@ -241,6 +264,8 @@ COLUMN_TYPES: Mapping[str, str] = {
     "size_mib": "<i4",
     "bytes": "<i8",
     "output_bytes": "<i8",
+    "expected_s": "<f8",
+    "expected_bytes": "<i8",
     "seconds": "<f8",
     "contended": "?",
 }
@@ -252,14 +277,14 @@ def encode_columns(samples: Sequence[Sample], functions: dict[str, int]) -> dict
 
     Args:
         samples: The samples.
-        functions: Number of each function; new ones are added.
+        functions: Number of each ``Sample.model``; new ones are added.
     """
     import numpy as np
 
     workers: dict[str, int] = {}
     values: dict[str, list[Any]] = {
         "what": [WHATS.index(sample.what) for sample in samples],
-        "function": [functions.setdefault(sample.function, len(functions)) for sample in samples],
+        "function": [functions.setdefault(sample.model, len(functions)) for sample in samples],
         "worker": [workers.setdefault(sample.worker, len(workers)) for sample in samples],
     }
     for name in COLUMN_TYPES:

@@ -100,6 +100,13 @@ def test_constants_count_as_input() -> None:
     assert 6_000 <= second.bytes <= 6_100
 
 
+def test_declarations_are_kept() -> None:
+    """What users expected is kept beside what came."""
+    dag = DAG(work.with_options(expected_s=2.5, output_bytes=70)(load(1)))
+    found = samples_of(run_of(three_tasks(), structure_hash=dag.structure_hash), dag)
+    assert [(s.expected_s, s.expected_bytes) for s in found if s.what == "exec"] == [(0.0, 0), (2.5, 70)]
+
+
 def test_circumstances_come_from_the_manifest() -> None:
     """Kind, launcher, profile, image, dilation and whether sizes were enforced are kept."""
     settings = {"launcher": {"profile": "lambda", "image": "i:1", "dilation": 4.0}, "sizes_enforced": True}
@@ -121,8 +128,8 @@ def test_runs_of_the_engine(history: History, launcher: InlineLauncher | Virtual
     columns = snapshot.columns
     executions = columns.what == WHATS.index("exec")
     assert columns.task[executions].tolist() == [0, 1]
-    identities = [columns.functions[number] for number in columns.function[executions]]
-    assert identities == [function.identity for function in dag.functions]
+    names = [columns.functions[number] for number in columns.function[executions]]
+    assert names == [f"{function.identity}/{function.name}" for function in dag.functions]
     assert snapshot.sources[0].kind == ("virtual" if isinstance(launcher, VirtualLauncher) else "real")
 
 
@@ -152,7 +159,7 @@ def test_samples_come_back(history: History) -> None:
     wanted = samples_of(trace, dag)
     columns = history.snapshot().columns
     assert [WHATS[what] for what in columns.what] == [sample.what for sample in wanted]
-    assert [columns.functions[number] for number in columns.function] == [sample.function for sample in wanted]
+    assert [columns.functions[number] for number in columns.function] == [sample.model for sample in wanted]
     for name in ("task", "size_mib", "bytes", "output_bytes", "seconds", "contended"):
         assert getattr(columns, name).tolist() == [getattr(sample, name) for sample in wanted]
     table = pq.read_table(path).to_pandas()

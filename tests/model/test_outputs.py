@@ -64,6 +64,6 @@ def test_growth_is_bounded() -> None:
     st.sampled_from([0.0, 1.0, 1e6, 1e15]),
 )
 def test_outputs_are_positive_numbers(samples: list[tuple[int, int]], size_bytes: float) -> None:
-    """Whatever was seen, an output is finite and at least a byte."""
+    """Whatever was seen, an output is finite and above 0."""
     inputs, outputs = (np.array(column, dtype=float) for column in zip(*samples, strict=True))
-    assert 1.0 <= at(OutputSize.fit(inputs, outputs), size_bytes) < math.inf
+    assert 0 < at(OutputSize.fit(inputs, outputs), size_bytes) < math.inf

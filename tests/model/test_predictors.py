@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faaslab.errors import ConfigError
-from faaslab.graph import DAG, task
+from faaslab.graph import DAG, Task, task
 from faaslab.launchers import VirtualLauncher
 from faaslab.launchers.model import VirtualModel
 from faaslab.model.estimates import DEFAULT_OUTPUT_BYTES, Estimates
@@ -54,7 +55,8 @@ def executions(
     """Return executions of a function of ``dag`` that return half of their input, or 800 bytes without."""
     (identity,) = {function.identity for function in dag.functions if function.name == name}
     return [
-        Sample("exec", seconds, size_mib, identity, bytes=int(n), output_bytes=int(n / 2) if n else 800) for n in inputs
+        Sample("exec", seconds, size_mib, identity, 0, f"{name}#0", bytes=int(n), output_bytes=int(n / 2) if n else 800)
+        for n in inputs
     ]
 
 
@@ -79,7 +81,9 @@ def test_times_follow_inputs_and_sizes() -> None:
     samples = executions(dag, "source", inputs=(0,) * 6)
     (identity,) = {function.identity for function in dag.functions if function.name == "work"}
     for size in (ONE, 2 * ONE, 4 * ONE):
-        samples += [Sample("exec", (1 + n / 400) * ONE / size, size, identity, bytes=n) for n in (400, 1200, 2000)]
+        samples += [
+            Sample("exec", (1 + n / 400) * ONE / size, size, identity, 0, "work#0", bytes=n) for n in (400, 1200, 2000)
+        ]
     estimates = Predictor.fit(samples).estimates(dag)
     assert estimates.exec_s(1, ONE) == pytest.approx(3.0, rel=1e-3)
     assert estimates.exec_s(1, 3 * ONE) == pytest.approx(1.0, rel=1e-3)
@@ -137,7 +141,7 @@ def test_contended_samples_are_not_learnt_from() -> None:
     """Executions that others disturbed change nothing, and the predictor says how many they were."""
     dag = DAG(source(1))
     samples = executions(dag, "source", inputs=(0,) * 6)
-    slow = [Sample("exec", 90.0, ONE, samples[0].function, contended=True)] * 5
+    slow = [replace(samples[0], seconds=90.0, contended=True)] * 5
     predictor = Predictor.fit(samples + slow)
     assert predictor.estimates(dag).exec_s(0, ONE) == pytest.approx(2.0)
     assert (predictor.learnt, predictor.left_out) == (6, 5)
@@ -207,6 +211,7 @@ def test_a_task_that_differs_does_so_again() -> None:
                 ONE,
                 identity,
                 t,
+                f"work#{t}",
                 output_bytes=9000 if t == 3 else 900,
             )
             for t in range(8)
@@ -221,15 +226,58 @@ def test_a_task_that_differs_does_so_again() -> None:
     assert predictor.estimates(other).exec_s(3, ONE) == pytest.approx(predictor.estimates(other).exec_s(2, ONE))
 
 
+def test_one_function_under_several_names() -> None:
+    """A function that does what its arguments say is learnt by the names of its tasks, too."""
+    dag = DAG([work.with_options(name="short")(1), work.with_options(name="long")(2)])
+    identity = dag.functions[0].identity
+    samples = [Sample("exec", 1.0, ONE, identity, 0, "short#0"), Sample("exec", 60.0, ONE, identity, 1, "long#0")]
+    estimates = Predictor.fit(samples).estimates(dag)
+    assert [estimates.exec_s(t, ONE) for t in (0, 1)] == pytest.approx([1.0, 60.0])
+
+
+def declaring(seconds: float, size_bytes: int) -> Task[int]:
+    """Return a task that declares its time and output."""
+    return work.with_options(expected_s=seconds, output_bytes=size_bytes)(1)
+
+
+def test_declared_numbers_become_units() -> None:
+    """Where tasks take twice what they declare, others of the function are expected to do so, too."""
+    seen, new = [DAG([declaring(s, 10 * s) for s in series]) for series in ([1, 3, 10, 30, 100, 300], [7, 70])]
+    samples = [
+        Sample("exec", 2.0 * s, ONE, seen.functions[0].identity, t, f"work#{t}", "", 0, 30 * s, s, 10 * s)
+        for t, s in enumerate([1, 3, 10, 30, 100, 300])
+    ]
+    predictor = Predictor.fit(samples)
+    estimates = predictor.estimates(new)
+    assert [estimates.exec_s(t, ONE) for t in (0, 1)] == pytest.approx([14.0, 140.0])
+    assert [estimates.output_bytes(t) for t in (0, 1)] == pytest.approx([210.0, 2100.0])
+    assert estimates.basis(0, ONE) == "measured"
+    silent = predictor.estimates(DAG(work(1)))
+    assert silent.basis(0, ONE) == "unknown"
+
+
+def test_careless_declarations_are_ignored() -> None:
+    """Where declared numbers have nothing to do with what came, they change nothing."""
+    dag = DAG([declaring(s, s) for s in (1, 300, 20, 5000)])
+    samples = [
+        Sample("exec", 2.0, ONE, dag.functions[0].identity, t, f"work#{t}", "", 0, 900, s, s)
+        for t, s in enumerate([1.0, 300.0, 20.0, 5000.0])
+    ]
+    estimates = Predictor.fit(samples).estimates(dag)
+    assert [estimates.exec_s(t, ONE) for t in range(4)] == pytest.approx([2.0] * 4)
+    assert [estimates.output_bytes(t) for t in range(4)] == pytest.approx([900] * 4)
+
+
 def test_what_a_run_shares_is_known_as_such() -> None:
     """Slow runs show as the run's part of the spread, which does not average out over tasks."""
     dag = DAG([work(n) for n in range(20)])
+    identity = dag.functions[0].identity
     rng = np.random.default_rng(7)
     runs = []
     for run in range(40):
         slow = rng.normal(0, 0.3)
         samples = [
-            Sample("exec", float(np.exp(slow + rng.normal(0, 0.1))), ONE, dag.functions[0].identity, t, worker=f"c-{t}")
+            Sample("exec", float(np.exp(slow + rng.normal(0, 0.1))), ONE, identity, t, f"work#{t}", f"c-{t}")
             for t in range(20)
         ]
         runs.append((Source(f"r-{run}", structure_hash=dag.structure_hash), samples))
@@ -310,7 +358,10 @@ SAMPLES = st.lists(
 def test_predictions_are_numbers(samples: list[tuple[float, int, int, int]], size_mib: int, quantile: float) -> None:
     """Whatever was measured, times, bytes and spreads are finite and not negative, and a higher SLA is not faster."""
     identity = CHAIN.functions[0].identity
-    rows = [Sample("exec", s, size, identity, n, bytes=i, output_bytes=o) for n, (s, size, i, o) in enumerate(samples)]
+    rows = [
+        Sample("exec", s, size, identity, n, f"work#{n}", bytes=i, output_bytes=o)
+        for n, (s, size, i, o) in enumerate(samples)
+    ]
     estimates = Predictor.fit(rows).estimates(CHAIN)
     for t in range(len(CHAIN)):
         seconds, spread = estimates.exec_s(t, size_mib), estimates.spread(t, size_mib)
