@@ -31,8 +31,7 @@ class FlatDag:
         dag: The DAG.
         estimates: What is asked of its tasks.
         upstreams: Distinct upstream tasks of each task.
-        successors: Distinct successors of each task.
-        successor_edges: For each of them, which number the edge has among all upstreams.
+        successors: As rows: starts, tasks, and which number each edge has among all upstreams.
         output_bytes: Size of each output.
         arrays: Roots, upstreams as rows (starts and tasks), sinks and impure tasks as flags, sizes of frames.
         visible: Flags of tasks whose outputs are stored whoever needs them.
@@ -41,8 +40,7 @@ class FlatDag:
     dag: DagView
     estimates: Estimates
     upstreams: tuple[tuple[int, ...], ...]
-    successors: tuple[tuple[int, ...], ...]
-    successor_edges: list[list[int]]
+    successors: tuple[list[int], ...]
     output_bytes: list[int]
     arrays: tuple[list[Any], ...]
     visible: list[int]
@@ -57,13 +55,22 @@ class FlatDag:
         """
         tasks = range(len(dag))
         upstreams = tuple([tuple(dag.upstreams(task)) for task in tasks])
-        found: list[list[int]] = [[] for _ in tasks]
-        edges: list[list[int]] = [[] for _ in tasks]
+        up_from = list(accumulate(map(len, upstreams), initial=0))
+        up_task = list(chain.from_iterable(upstreams))
+        out_from = [0] * (len(upstreams) + 1)
+        for upstream in up_task:
+            out_from[upstream + 1] += 1
+        out_from = list(accumulate(out_from))
+        free = out_from[:]
+        out_task = [0] * len(up_task)
+        out_edge = [0] * len(up_task)
         edge = 0
         for task, row in enumerate(upstreams):
             for upstream in row:
-                found[upstream].append(task)
-                edges[upstream].append(edge)
+                at = free[upstream]
+                out_task[at] = task
+                out_edge[at] = edge
+                free[upstream] = at + 1
                 edge += 1
         sizes = [estimates.output_bytes(task) for task in tasks]
         for task, size in enumerate(sizes):
@@ -77,11 +84,9 @@ class FlatDag:
             is_sink[task] = 1
         impure = [int(not getattr(dag.options(task), "pure", True)) for task in tasks]
         visible = [int(sink or has_effects) for sink, has_effects in zip(is_sink, impure, strict=True)]
-        up_from = list(accumulate(map(len, upstreams), initial=0))
-        up_task = list(chain.from_iterable(upstreams))
         frames = [float(size) for size in output_bytes]
         arrays = (list(dag.roots), up_from, up_task, is_sink, impure, frames)
-        return cls(dag, estimates, upstreams, tuple(map(tuple, found)), edges, output_bytes, arrays, visible)
+        return cls(dag, estimates, upstreams, (out_from, out_task, out_edge), output_bytes, arrays, visible)
 
     def exec_s(self, sizes_mib: Sequence[int]) -> list[float]:
         """Return the execution time of each task at its size.
@@ -182,117 +187,23 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
     frame_s = [0.0 if size > inline_bytes else size * up_s for size in sizes]
     visible = flat.visible if "skip_storage" in plan.optimizations else [1] * count
 
-    up_from, up_task = flat.arrays[1], flat.arrays[2]
-    impure = flat.arrays[4]
-    missing = [0] * count
-    waits = [0] * count
-    carry_s = [0.0] * count
-    fetch_s = [0.0] * count
-    touch = [-1] * len(up_task)
-    rides = [0] * len(up_task)
-    calls_of = [0] * count
-    small_of = [0] * count
-    blobs_of = [0] * count
-    large_of = [0] * count
-    seen: dict[tuple[int, int], int] = {}
-    ordered = chain.from_iterable(plan.orders.values())
-    free = (task for task in range(count) if worker_of[task] < 0)
-    for task in chain(ordered, free):
-        worker = worker_of[task]
-        first, stop = up_from[task], up_from[task + 1]
-        if first == stop:
-            fetch_s[task] = impure[task] * latency_s
-            continue
-        expected = stop - first
-        if worker >= 0:
-            here_now = position[task]
-            for edge in range(first, stop):
-                upstream = up_task[edge]
-                if worker_of[upstream] == worker:
-                    expected -= 1
-                    touch[edge] = max(position[upstream], seen.get((worker, upstream), -1))
-                    seen[worker, upstream] = here_now
-                else:
-                    touch[edge] = seen.get((worker, upstream), -1)
-                    seen[worker, upstream] = here_now
-        missing[task] = expected
-        room = room_bytes if worker >= 0 or expected <= NARROW else 0
-        riding = calls = small = blobs = large = 0
-        for edge in range(first, stop):
-            if touch[edge] >= 0:
-                continue
-            size = sizes[up_task[edge]]
-            travels = size
-            if size > inline_bytes:
-                travels = 0  # its reference does
-                blobs += 1
-                large += size
-            if room and travels <= room:
-                room -= travels
-                riding += travels
-                rides[edge] = 1
-            else:
-                calls += 1
-                small += travels
-            waits[task] = 1
-        if worker < 0 or not expected:
-            waits[task] = 0
-        calls_of[task], small_of[task], blobs_of[task], large_of[task] = calls, small, blobs, large
-        carry_s[task] = riding * down_s
-        fetch_s[task] = ((calls > 0) + blobs + impure[task]) * latency_s + (small + large) * down_s
-
-    # Who is told of what: see ``policy.successors.onward``, with which tests compare this.
-    out_from = [0]
-    out_task: list[int] = []
-    take_carry_s: list[float] = []
-    take_fetch_s: list[float] = []
-    quiet = [-1] * count
-    follows_input = [0] * count
-    for task, successors in enumerate(flat.successors):
-        worker = worker_of[task]
-        if worker >= 0:
-            told = [other for other in successors if worker_of[other] != worker]
-            after = following[task]
-            if not told and not visible[task]:
-                quiet[task] = after
-            if after >= 0 and after in successors:
-                follows_input[after] = 1
-            out_task += told
-            take_carry_s += [0.0] * len(told)
-            take_fetch_s += [0.0] * len(told)
-        elif (
-            len(successors) == 1
-            and not visible[task]
-            and worker_of[successors[0]] < 0
-            and pool_of[successors[0]] == pool_of[task]
-            and len(flat.upstreams[successors[0]]) == 1
-        ):
-            quiet[task] = only = successors[0]
-            carry_s[only] = 0.0
-            fetch_s[only] = impure[only] * latency_s
-        else:
-            size = sizes[task]
-            for other, edge in zip(successors, flat.successor_edges[task], strict=True):
-                out_task.append(other)
-                if worker_of[other] >= 0:
-                    take_carry_s.append(0.0)
-                    take_fetch_s.append(0.0)
-                    continue
-                calls, small, blobs, large = calls_of[other], small_of[other], blobs_of[other], large_of[other]
-                carried_s = carry_s[other]
-                travels = size
-                if size > inline_bytes:
-                    travels = 0
-                    blobs -= 1
-                    large -= size
-                if rides[edge]:
-                    carried_s = max(0.0, carried_s - travels * down_s)
-                else:
-                    calls -= 1
-                    small -= travels
-                take_carry_s.append(carried_s)
-                take_fetch_s.append(((calls > 0) + blobs + impure[other]) * latency_s + (small + large) * down_s)
-        out_from.append(len(out_task))
+    ordered = list(chain.from_iterable(plan.orders.values()))
+    ordered += [task for task, worker in enumerate(worker_of) if worker < 0]
+    edges = len(flat.arrays[2])
+    missing, waits = [0] * count, [0] * count
+    carry_s, fetch_s = [0.0] * count, [0.0] * count
+    touch, rides = [-1] * edges, [0] * edges
+    out_from, out_task = [0] * (count + 1), [-1] * edges
+    take_carry_s, take_fetch_s = [0.0] * edges, [0.0] * edges
+    quiet, follows_input = [-1] * count, [0] * count
+    arrange(
+        (latency_s, down_s),
+        (room_bytes, inline_bytes),
+        (flat.arrays[1], flat.arrays[2], *flat.successors, flat.arrays[4], sizes),
+        (ordered, worker_of, position, following, pool_of, visible),
+        (missing, waits, carry_s, fetch_s, touch, rides),
+        (out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input),
+    )
 
     numbers = (
         latency_s,
@@ -345,3 +256,117 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
         capacity=len(names) + worker_of.count(-1) + sum(announced),  # each planned wait can end in a yield
         rides=rides,
     )
+
+
+def arrange(numbers: Any, limits: Any, dag: Any, placed: Any, inputs: Any, outputs: Any) -> None:
+    """Find where each task's inputs come from, and whom it tells; fills the columns of ``inputs`` and ``outputs``."""
+    latency_s, down_s = numbers
+    room_bytes, inline_bytes = limits
+    up_from, up_task, successors_from, successors, successor_edges, impure, sizes = dag
+    ordered, worker_of, position, following, pool_of, visible = placed
+    missing, waits, carry_s, fetch_s, touch, rides = inputs
+    out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input = outputs
+    count = len(worker_of)
+    calls_of = [0] * count
+    small_of = [0] * count
+    blobs_of = [0] * count
+    large_of = [0] * count
+    # Which worker had an output at hand last, since which of its tasks: workers come one after the other.
+    holder = [-1] * count
+    held = [0] * count
+    for task in ordered:
+        worker = worker_of[task]
+        first, stop = up_from[task], up_from[task + 1]
+        if first == stop:
+            fetch_s[task] = impure[task] * latency_s
+            continue
+        expected = stop - first
+        if worker >= 0:
+            for edge in range(first, stop):
+                upstream = up_task[edge]
+                if worker_of[upstream] == worker:
+                    expected -= 1
+                    touch[edge] = position[upstream]
+                if holder[upstream] == worker:
+                    touch[edge] = held[upstream]
+                holder[upstream] = worker
+                held[upstream] = position[task]
+        missing[task] = expected
+        room = room_bytes if worker >= 0 or expected <= NARROW else 0
+        riding = calls = small = blobs = large = remote = 0
+        for edge in range(first, stop):
+            if touch[edge] >= 0:
+                continue
+            remote += 1
+            travels = size = sizes[up_task[edge]]
+            if size > inline_bytes:
+                travels = 0  # its reference does
+                blobs += 1
+                large += size
+            if room > 0 and travels <= room:
+                room -= travels
+                riding += travels
+                rides[edge] = 1
+            else:
+                calls += 1
+                small += travels
+        waits[task] = 1 if worker >= 0 and expected > 0 and remote > 0 else 0
+        calls_of[task] = calls
+        small_of[task] = small
+        blobs_of[task] = blobs
+        large_of[task] = large
+        carry_s[task] = riding * down_s
+        fetch_s[task] = ((1 if calls > 0 else 0) + blobs + impure[task]) * latency_s + (small + large) * down_s
+
+    # Who is told of what: see ``policy.successors.onward``, with which tests compare this.
+    end = 0
+    for task in range(count):
+        worker = worker_of[task]
+        first, stop = successors_from[task], successors_from[task + 1]
+        if worker >= 0:
+            after = following[task]
+            begin = end
+            for at in range(first, stop):
+                other = successors[at]
+                if worker_of[other] != worker:
+                    out_task[end] = other
+                    end += 1
+                elif other == after:
+                    follows_input[after] = 1
+            if begin == end and not visible[task]:
+                quiet[task] = after
+        else:
+            only = successors[first] if stop == first + 1 and not visible[task] else -1
+            if (
+                only >= 0
+                and worker_of[only] < 0
+                and pool_of[only] == pool_of[task]
+                and up_from[only] + 1 == up_from[only + 1]
+            ):
+                quiet[task] = only
+                carry_s[only] = 0.0
+                fetch_s[only] = impure[only] * latency_s
+            else:
+                size = sizes[task]
+                large_too = size if size > inline_bytes else 0
+                travels = size - large_too
+                for at in range(first, stop):
+                    other = successors[at]
+                    out_task[end] = other
+                    if worker_of[other] < 0:
+                        # If this very worker goes on with it, it has this input already.
+                        calls = calls_of[other]
+                        small = small_of[other]
+                        carried_s = carry_s[other]
+                        if rides[successor_edges[at]]:
+                            carried_s = max(0.0, carried_s - travels * down_s)
+                        else:
+                            calls -= 1
+                            small -= travels
+                        blobs = blobs_of[other] - (1 if large_too > 0 else 0)
+                        take_carry_s[end] = carried_s
+                        take_fetch_s[end] = ((1 if calls > 0 else 0) + blobs + impure[other]) * latency_s + (
+                            small + large_of[other] - large_too
+                        ) * down_s
+                    end += 1
+        out_from[task + 1] = end
