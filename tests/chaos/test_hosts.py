@@ -193,7 +193,7 @@ def test_kill_client_and_lab_host(scene: Scene, server: Server) -> None:
 
 @pytest.mark.parametrize("end", ["close", "exit"])
 def test_interrupt_the_client(scene: Scene, end: str) -> None:
-    """Ctrl-C ends the remote work with the next heartbeats; the same process computes again, and tidies up at its end."""
+    """Ctrl-C ends the remote work with the next heartbeats; the same process computes again, then tidies up."""
     with client(scene, "", end) as process:
         worker = psutil.Process(pids(scene.folder / "marks")[0])
         process.send_signal(signal.SIGINT)
