@@ -9,12 +9,15 @@ from faaslab import __version__
 from faaslab.cli import image, trace
 from faaslab.cli.bench import bench
 from faaslab.cli.doctor import doctor
+from faaslab.cli.plan import plan, simulate
 from faaslab.cli.run import run
 from faaslab.errors import FaaSLabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(doctor)
 app.command()(run)
+app.command()(plan)
+app.command()(simulate)
 app.command()(bench)
 app.add_typer(image.app, name="image")
 app.add_typer(trace.app, name="trace")

@@ -1,0 +1,94 @@
+"""``faaslab plan`` and ``faaslab simulate``: what a workflow would come to, without running it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from faaslab.cli.workflows import load_workflow
+from faaslab.errors import ConfigError
+from faaslab.planners import PLANNERS, compare
+
+Workflow = Annotated[
+    str, typer.Argument(help="module:workflow (a task, a DAG or a function that returns one), or a WfFormat file.")
+]
+PlannerName = Annotated[str, typer.Option(help=f"How to plan it: {', '.join(PLANNERS)}.")]
+Sizes = Annotated[str, typer.Option(help="Allowed worker sizes in MiB, for instance 512,1024,2048.")]
+PlatformName = Annotated[str, typer.Option(help="What it is for: lambda, openwhisk, this machine or none.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def _sizes(text: str) -> dict[str, Any]:
+    try:
+        return {"sizes": [int(size) for size in text.split(",")]} if text else {}
+    except ValueError:
+        raise ConfigError(f"--sizes is {text!r}, must be whole numbers of MiB like 512,1024,2048") from None
+
+
+def _objective(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def plan(
+    workflow: Workflow,
+    planner: PlannerName = "all",
+    sizes: Sizes = "",
+    platform: PlatformName = "lambda",
+    objective: Annotated[
+        str, typer.Option(help="makespan, cost, or how many seconds of makespan a dollar is worth.")
+    ] = "makespan",
+    deadline_s: Annotated[float | None, typer.Option("--deadline", help="Makespan that must be kept, seconds.")] = None,
+    cost_cap_usd: Annotated[float | None, typer.Option("--cost-cap", help="Cost that must be kept, USD.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the plan of a single planner here, as JSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan a workflow with one planner or all, and tell what each plan is predicted to come to."""
+    names = None if planner == "all" else [planner]
+    if output is not None and names is None:
+        raise ConfigError("--output takes the plan of one planner: name it with --planner")
+    found = compare(
+        load_workflow(workflow),
+        names,
+        **_sizes(sizes),
+        platform=platform,
+        objective=_objective(objective),
+        deadline_s=deadline_s,
+        cost_cap_usd=cost_cap_usd,
+    )
+    if output is not None:
+        output.write_text(found.plans[0].plan.to_json())
+    table = found.table
+    if as_json:
+        rows = table.reset_index().to_dict("records")
+        bounds = {"makespan_s": found.bounds.makespan_s, "cost_usd": found.bounds.cost_usd}
+        typer.echo(msgspec.json.encode({"plans": rows, "bounds": bounds}).decode())
+        return
+    shown = table[["makespan_s", "cost_usd", "makespan_gap", "cost_gap", "workers", "cold_starts", "pareto"]]
+    typer.echo(shown.to_string(float_format=lambda value: f"{value:.4g}"))
+
+
+def simulate(
+    workflow: Workflow,
+    planner: PlannerName = "wukong",
+    sizes: Sizes = "",
+    platform: PlatformName = "lambda",
+    seed: Annotated[int | None, typer.Option(help="Draw cold starts; without it everything takes its median.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate one run of a workflow and print its metrics, the same as those of a real run."""
+    from faaslab.simulate import simulate as simulated
+
+    dag = load_workflow(workflow)
+    metrics = simulated(
+        dag, dag.plan(planner, platform=platform, **_sizes(sizes)), platform=platform, seed=seed
+    ).metrics
+    if as_json:
+        typer.echo(msgspec.json.encode(metrics).decode())
+        return
+    width = max(map(len, metrics))
+    for name, value in metrics.items():
+        typer.echo(f"{name:{width}}  {value:.6g}")

@@ -1,0 +1,92 @@
+"""``faaslab plan`` and ``faaslab simulate``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import faaslab as fl
+from faaslab.cli.main import app
+from faaslab.planners import PLANNERS
+from tests.client.scene import Scene
+
+DOCUMENT = {
+    "name": "tiny",
+    "schemaVersion": "1.5",
+    "workflow": {
+        "specification": {
+            "tasks": [
+                {"name": "a", "id": "a", "parents": [], "children": ["b"], "inputFiles": [], "outputFiles": ["f"]},
+                {"name": "b", "id": "b", "parents": ["a"], "children": [], "inputFiles": ["f"], "outputFiles": []},
+            ],
+            "files": [{"id": "f", "sizeInBytes": 1000}],
+        },
+        "execution": {
+            "makespanInSeconds": 5,
+            "executedAt": "2024-01-01T00:00:00Z",
+            "tasks": [{"id": "a", "runtimeInSeconds": 2.0}, {"id": "b", "runtimeInSeconds": 3.0}],
+        },
+    },
+}
+
+
+def invoke(*arguments: str) -> Any:
+    """Run the command line in this process."""
+    return CliRunner().invoke(app, arguments)
+
+
+def reported(*arguments: str) -> Any:
+    """Return what the command prints as JSON."""
+    result = invoke(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_plan_a_file(tmp_path: Path) -> None:
+    """Every planner plans a recorded workflow; predictions are no better than the bounds."""
+    file = tmp_path / "tiny.json"
+    file.write_text(json.dumps(DOCUMENT))
+    found = reported("plan", str(file), "--sizes", "1769", "--planner", "all")
+    assert [row["planner"] for row in found["plans"]] == list(PLANNERS)
+    assert found["bounds"]["makespan_s"] == pytest.approx(5.025)
+    assert all(row["makespan_s"] > found["bounds"]["makespan_s"] for row in found["plans"])
+    table = invoke("plan", str(file), "--objective", "cost")
+    assert (table.exit_code, table.stdout.count("\n")) == (0, len(PLANNERS) + 2)
+
+
+def test_plan_of_one_planner_is_written(flows: Scene) -> None:
+    """It is a plan like any other."""
+    assert invoke("plan", "flows_on_disk:three", "--planner", "els", "--output", "plan.json").exit_code == 0
+    assert fl.Plan.from_json(Path("plan.json").read_text()).planner == "els"
+
+
+def test_simulate(flows: Scene) -> None:
+    """The metrics are those of a real run, by the same names; a seed draws cold starts."""
+    plain = reported("simulate", "flows_on_disk:three", "--planner", "per_task", "--platform", "openwhisk")
+    assert plain["invocations"] == 5
+    drawn = reported(
+        "simulate", "flows_on_disk:three", "--planner", "per_task", "--platform", "openwhisk", "--seed", "3"
+    )
+    assert drawn["makespan_s"] != plain["makespan_s"]
+    assert "makespan_s" in invoke("simulate", "flows_on_disk:three").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (("--sizes", "big"), fl.ConfigError, "--sizes is 'big'"),
+        (("--sizes", "-5"), fl.ConfigError, "-5 MiB"),
+        (("--planner", "nobody"), fl.PlanError, "unknown planner 'nobody'"),
+        (("--objective", "speed"), fl.PlanError, "unknown objective 'speed'"),
+        (("--deadline", "0.001"), fl.PlanError, "none can be below"),
+        (("--platform", "moon"), fl.ConfigError, "moon"),
+        (("--output", "plan.json"), fl.ConfigError, "--planner"),
+    ],
+)
+def test_bad_options(flows: Scene, options: tuple[str, ...], error: type[Exception], said: str) -> None:
+    """Each is refused by name."""
+    result = invoke("plan", "flows_on_disk:three", *options)
+    assert isinstance(result.exception, error)
+    assert said in str(result.exception)
