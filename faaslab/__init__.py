@@ -52,6 +52,7 @@ __all__ = [
     "open_run",
     "close",
     "Trace",
+    "History",
     # stores
     "RedisStorage",
     "MemoryStorage",
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from faaslab.graph import DAG, Task, task
     from faaslab.graph.wfformat import from_wfformat
     from faaslab.launchers import DockerLauncher, InlineLauncher, ProcessLauncher, VirtualLauncher
+    from faaslab.model.history import History
     from faaslab.model.platform import Platform
     from faaslab.plan import Assignment, Plan
     from faaslab.planners import compare
@@ -120,6 +122,7 @@ else:
         "open_run": "faaslab.client",
         "close": "faaslab.client",
         "Trace": "faaslab.trace",
+        "History": "faaslab.model.history",
         "RedisStorage": "faaslab.storage",
         "MemoryStorage": "faaslab.storage",
         "InlineLauncher": "faaslab.launchers",
