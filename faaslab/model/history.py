@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import msgspec
 
+from faaslab.config import Config
 from faaslab.errors import ConfigError, TraceError
 from faaslab.model.samples import (
     COLUMN_TYPES,
@@ -144,7 +145,7 @@ class History:
     """Traces of earlier runs, bounded, in a folder.
 
     Args:
-        folder: Where; it is made if it does not exist.
+        folder: Where; it is made if it does not exist. None: ``history`` beside ``Config.runs_dir``.
         keep_samples: The newest so many samples of each kind are kept: same measurement, function, size, launcher and
             platform.
         keep_runs: Runs that are older than the newest so many are dropped.
@@ -156,7 +157,7 @@ class History:
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: str | Path | None = None,
         *,
         keep_samples: int = 2_000,
         keep_runs: int = 10_000,
@@ -164,6 +165,8 @@ class History:
     ) -> None:
         if keep_samples < 1 or keep_runs < 1:
             raise ConfigError(f"History keeps {keep_samples} samples and {keep_runs} runs, both must be 1 or more")
+        if folder is None:
+            folder = Path(Config.from_env().runs_dir or Config().runs_dir).parent / "history"
         self.folder = Path(folder)
         self.keep_samples = keep_samples
         self.keep_runs = keep_runs

@@ -58,7 +58,8 @@ class TransferTime:
 
     def spread(self, size_bytes: float, size_mib: int) -> Spread:
         """Return how transfers scatter; those of one run or worker are taken to do so independently."""
-        return Spread(0.0, 0.0, math.sqrt(widened(self.variance, self.ladder, size_bytes, size_mib)))
+        away = self.ladder.bytes_distance(size_bytes)
+        return Spread(0.0, 0.0, math.sqrt(widened(self.variance, self.ladder, away, size_mib)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +114,17 @@ def log_predictions(ladder: Ladder, sizes_mib: "NDArray[np.int32]", sizes_bytes:
     return logs
 
 
-def widened(variance: float, ladder: Ladder, size_bytes: float, size_mib: int) -> float:
-    """Return a variance increased for few samples and for the way from the closest ones."""
+def widened(variance: float, ladder: Ladder, bytes_distance: float, size_mib: int) -> float:
+    """Return a variance increased for few samples and for the way from the closest ones.
+
+    Args:
+        variance: That of the samples.
+        ladder: What was fitted to them.
+        bytes_distance: How far the input is from theirs, see ``Ladder.bytes_distance``.
+        size_mib: Size that is asked for.
+    """
     distance = SIZE_SIGMA * ladder.distance(size_mib)
-    away = BYTES_SIGMA * ladder.bytes_distance(size_bytes)
-    return variance * (1 + 1 / ladder.samples) + distance**2 + away**2
+    return variance * (1 + 1 / ladder.samples) + distance**2 + (BYTES_SIGMA * bytes_distance) ** 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ _TASKS = 1 << 32
 _MUCH_BETTER = 0.5
 """Declared numbers are taken as units if that halves the variance: users may also have declared them carelessly."""
 
+GUESSED_DISTANCE = 2.0
+"""An input of which nothing is known counts as so many doublings away from those that were measured."""
+
 _NO_EFFECT = (0.0, 0.0)
 
 
@@ -176,8 +179,7 @@ class Predictor:
         usable = np.isfinite(columns.seconds) & (columns.seconds >= 0) & (columns.size_mib > 0)
         executions = usable & (columns.what == WHATS.index("exec"))
         table = _Executions.of(columns.take(executions & ~columns.contended), sizes_enforced)
-        enforced = np.array([source.sizes_enforced for source in columns.sources], dtype=bool)[columns.source]
-        size_mib = np.where(enforced, columns.size_mib, MIB_PER_VCPU).astype(np.int32)
+        size_mib, _ = _effective_sizes(columns)
         transfers: dict[Direction, TransferTime] = {}
         starts: dict[StartKind, StartTime] = {}
         directions: tuple[Direction, ...] = ("in", "out")
@@ -236,6 +238,14 @@ class Predictor:
         )
 
 
+def _effective_sizes(columns: SampleColumns) -> tuple["NDArray[np.int32]", "NDArray[np.bool_]"]:
+    """Return the size whose CPU each sample had, and whether that was the size of its worker."""
+    import numpy as np
+
+    enforced = np.array([source.sizes_enforced for source in columns.sources], dtype=bool)[columns.source]
+    return np.where(enforced, columns.size_mib, MIB_PER_VCPU).astype(np.int32), enforced
+
+
 class _Executions:
     """Executions of all functions, while models are fitted to them."""
 
@@ -257,8 +267,7 @@ class _Executions:
         table = cls(columns)
         if not len(columns):
             return table
-        enforced = np.array([source.sizes_enforced for source in columns.sources], dtype=bool)[columns.source]
-        size_mib = np.where(enforced, columns.size_mib, MIB_PER_VCPU).astype(np.int32)
+        size_mib, enforced = _effective_sizes(columns)
         sizes_bytes, seconds = columns.bytes.astype(float), columns.seconds
         time_residuals, output_residuals = np.zeros(len(columns)), np.zeros(len(columns))
         order = np.argsort(columns.function, kind="stable")
@@ -374,14 +383,22 @@ class PredictedEstimates:
         self._effects = [times.get((structure, task), _NO_EFFECT) for task in tasks]
         self._inputs: list[float] = [float(size) for size in constant_bytes(dag)]
         self._outputs: list[float] = []
+        # Whether they are, or follow from, the output of a task of which nothing is known.
+        self._guessed_input: list[bool] = []
+        self._guessed_output: list[bool] = []
         self._seconds: dict[int, list[float]] = {}
         for task in tasks:
-            size = self._inputs[task] = self._inputs[task] + sum([self._outputs[u] for u in dag.upstreams(task)])
+            upstreams = dag.upstreams(task)
+            size = self._inputs[task] = self._inputs[task] + sum([self._outputs[u] for u in upstreams])
+            guessed = any(self._guessed_output[u] for u in upstreams)
+            self._guessed_input.append(guessed)
             model = self._models[task]
             if model is None:
                 self._outputs.append(self._declared.output_bytes(task))
+                self._guessed_output.append(dag.options(task).output_bytes is None)
             else:
                 form = model.output
+                self._guessed_output.append(guessed and form.ratio > 0)
                 expected = min(form.most, form.fixed + form.ratio * size)
                 if model.scales_output:
                     expected *= self._declared.output_bytes(task)
@@ -414,13 +431,13 @@ class PredictedEstimates:
     def basis(self, task: int, size_mib: int) -> Basis:
         """Return what ``exec_s`` of the same arguments rests on.
 
-        ``measured`` needs samples of the size that count at least half, and inputs like those measured.
+        ``measured`` needs samples of the size that count at least half, and inputs that are known and like those seen.
         """
         model = self._models[task]
         if model is None:
             return self._declared.basis(task, size_mib)
         size = self.predictor.effective_size(size_mib)
-        near = model.ladder.weight(size) >= 0.5 and model.ladder.bytes_distance(self._inputs[task]) == 0
+        near = model.ladder.weight(size) >= 0.5 and self._bytes_distance(task, model) == 0
         return "measured" if near and model.own.get(size, 0) else "extrapolated"
 
     def spread(self, task: int, size_mib: int) -> Spread:
@@ -433,7 +450,7 @@ class PredictedEstimates:
         variance = model.variance
         own = variance * (parts.rest + parts.task * (1 - self._effects[task][1]))
         size = self.predictor.effective_size(size_mib)
-        doubt = widened(variance, model.ladder, self._inputs[task], size) - variance
+        doubt = widened(variance, model.ladder, self._bytes_distance(task, model), size) - variance
         return Spread(
             run=math.sqrt(variance * parts.run),
             worker=math.sqrt(variance * parts.worker),
@@ -451,6 +468,11 @@ class PredictedEstimates:
         Of a whole run's makespan this says little: draw that from ``spread`` by simulation.
         """
         return self.prediction(task, size_mib).quantile_s(quantile)
+
+    def _bytes_distance(self, task: int, model: FunctionModel) -> float:
+        return max(
+            model.ladder.bytes_distance(self._inputs[task]), GUESSED_DISTANCE if self._guessed_input[task] else 0.0
+        )
 
     def _at_size(self, size_mib: int) -> list[float]:
         """Return the seconds of all tasks at a size."""

@@ -382,6 +382,15 @@ def test_newer_runs_replace_older_ones_whatever_their_order(tmp_path: Path) -> N
     assert times(history) == [3.0, 4.0]
 
 
+def test_where_a_history_is_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder it is beside the saved runs, or where these would be if they were saved."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAASLAB_RUNS_DIR", str(tmp_path / "mine" / "runs"))
+    assert History().folder == tmp_path / "mine" / "history"
+    monkeypatch.setenv("FAASLAB_RUNS_DIR", "")
+    assert History().folder == Path(".faaslab/history")
+
+
 def a_run(run: int) -> tuple[Source, list[Sample]]:
     """Return a run of 100 tasks of five functions, with half as many transfers."""
     samples = [sample(1.0 + t, f"f{t % 5}", (512, 1024, 1769)[t % 3]) for t in range(100)]

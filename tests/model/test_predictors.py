@@ -105,6 +105,18 @@ def test_every_prediction_says_what_it_rests_on() -> None:
     assert far.basis(names["work"], ONE) == "extrapolated"
 
 
+def test_guessed_inputs_are_said() -> None:
+    """Behind a task of which nothing is known, nothing counts as measured, unless its output hides the input again."""
+    dag = DAG(source(work(unheard(1))))
+    guessed = int(DEFAULT_OUTPUT_BYTES)
+    samples = executions(dag, "work", inputs=(guessed,) * 6)
+    (identity,) = {function.identity for function in dag.functions if function.name == "source"}
+    samples += [Sample("exec", 1.0, ONE, identity, 0, "source#0", bytes=guessed // 2)] * 6
+    estimates = Predictor.fit(samples).estimates(dag)
+    assert [estimates.basis(t, ONE) for t in range(3)] == ["unknown", "extrapolated", "measured"]
+    assert estimates.spread(1, ONE).total > 0.6 > estimates.spread(2, ONE).total
+
+
 def test_doubt_grows_with_distance() -> None:
     """Spread widens from measured to a doubling away to four times the input to declared to unknown."""
     dag = DAG(work(source(1), declared(1), unheard(1)))
