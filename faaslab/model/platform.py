@@ -38,7 +38,7 @@ class Platform:
     client_invokes_per_s: float = math.inf
 
     def __post_init__(self) -> None:
-        limit = self.concurrency
+        limit: object = self.concurrency
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise ConfigError(f"Platform.concurrency is {limit!r}, must be a whole number of 1 or more")
         for name in ("cores", "client_invokes_per_s"):

@@ -31,7 +31,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     """Run a placed DAG.
 
     Args:
-        numbers: Of the platform, floats; see ``simulation``.
+        numbers: Of the platform, floats; these and all others in the order in which they are unpacked below.
         limits: Of the platform and the plan, integers.
         dag: What is the same for all plans; see ``placement``.
         placed: What the plan says.
