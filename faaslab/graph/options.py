@@ -65,6 +65,8 @@ class TaskOptions:
 
 
 OPTION_NAMES = tuple(field.name for field in fields(TaskOptions))
+PLANNING_OPTIONS = ("expected_s", "output_bytes")
+"""Options that no worker needs: they do not travel, and what has run is the same without them."""
 
 
 def check_name(name: Any) -> str:

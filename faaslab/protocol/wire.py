@@ -25,7 +25,7 @@ import msgspec
 from faaslab.config import Config
 from faaslab.errors import PayloadError
 from faaslab.graph.arguments import Program, assemble, bind, slot_counts
-from faaslab.graph.options import TaskOptions
+from faaslab.graph.options import PLANNING_OPTIONS, TaskOptions
 
 if TYPE_CHECKING:
     from faaslab.graph.dag import DAG
@@ -134,7 +134,7 @@ class _Structure(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Structure)
-_OPTION_FIELDS = tuple(field.name for field in fields(TaskOptions))
+_OPTION_FIELDS = tuple(field.name for field in fields(TaskOptions) if field.name not in PLANNING_OPTIONS)
 
 
 def reachable(dag: "DAG", tasks: Iterable[int]) -> set[int]:
@@ -165,19 +165,21 @@ def encode(
 
     tasks = range(len(dag)) if only is None else sorted(only)
     partial = len(tasks) < len(dag)
-    kind_numbers: dict[int, int] = {}
     constant_numbers: dict[int, int] = {}
-    kind_of = [kind_numbers.setdefault(dag.kind_of[t], len(kind_numbers)) for t in tasks]
     uses = [constant_numbers.setdefault(c, len(constant_numbers)) for t in tasks for c in dag.uses[t]]
     parts: dict[str, bytes] = {}
     functions: dict[int, int] = {}
-    options: dict[TaskOptions, int] = {}
-    kinds = []
-    for number in kind_numbers:
+    options: dict[tuple[Any, ...], int] = {}
+    kinds: dict[tuple[Any, ...], int] = {}
+    kind_numbers: dict[int, int] = {}
+    for number in dict.fromkeys([dag.kind_of[t] for t in tasks]):
         kind = dag.kinds[number]
         function = functions.setdefault(kind.function, len(functions))
-        option = options.setdefault(kind.options, len(options))
-        kinds.append((function, kind.name, list(kind.program), list(kind.keywords), option))
+        option = options.setdefault(tuple([getattr(kind.options, name) for name in _OPTION_FIELDS]), len(options))
+        # Kinds that differ in what workers don't need are one.
+        row = (function, kind.name, kind.program, kind.keywords, option)
+        kind_numbers[number] = kinds.setdefault(row, len(kinds))
+    kind_of = [kind_numbers[dag.kind_of[t]] for t in tasks]
     for number in functions:
         code = dag.functions[number]
         parts[code.digest] = pack_part(code.code)
@@ -203,8 +205,8 @@ def encode(
             present=_pack(tasks, differences=True) if partial else b"",
             ordinals=_pack([int(dag.ids[t].rpartition("#")[2]) for t in tasks], differences=True) if partial else b"",
             functions=[bytes.fromhex(dag.functions[number].digest) for number in functions],
-            options=[[getattr(option, name) for name in _OPTION_FIELDS] for option in options],
-            kinds=kinds,
+            options=[list(option) for option in options],
+            kinds=list(kinds),
             kind_of=_pack(kind_of),
             refs=_pack([ref for t in tasks for ref in dag.refs[t]], differences=True),
             uses=_pack(uses, differences=True),

@@ -143,10 +143,17 @@ def test_part_of_a_dag_has_only_what_can_be_reached() -> None:
 
 
 def test_options_arrive() -> None:
-    """Every option of a task is read back as it was set."""
-    f = task(memory_mib=512, retries=2, timeout_s=1.5, pure=False, outputs=2, name="é", expected_s=0.5, output_bytes=7)
+    """Every option that a worker needs is read back as it was set."""
+    f = task(memory_mib=512, retries=2, timeout_s=1.5, pure=False, outputs=2, name="é")
     dag = DAG(f(lambda: (1, 2))()[1])
     assert WorkerDag.decode(encode_unassigned(dag).structure).options(0) == dag.options(0)
+
+
+def test_what_users_expect_stays_at_home() -> None:
+    """Declared times and sizes are for planning: they change nothing in what travels."""
+    estimated = add.with_options(expected_s=0.5, output_bytes=7)
+    plain, declared = (encode_unassigned(DAG([f(1, 2), add(3, 4)])) for f in (add, estimated))
+    assert (declared.digest, declared.structure, declared.parts) == (plain.digest, plain.structure, plain.parts)
 
 
 def test_equal_dags_have_equal_digests() -> None:
