@@ -1,7 +1,10 @@
-"""The event loop compiled by numba (extra ``fast``): the same results, faster, after seconds of compiling once.
+"""Placing and running compiled by numba (extra ``fast``): the same results, faster, after seconds of compiling once.
 
-What was compiled is cached in numba's cache folder. Columns are numpy arrays here; a placement is converted once and
-run any number of times, which is what Monte Carlo does.
+What was compiled is cached in numba's cache folder. Columns are numpy arrays here::
+
+    flat = compiled_dag(FlatDag.of(dag, estimates))     # once
+    placed = place_compiled(flat, plan, platform)       # for each plan
+    simulation = run_compiled(placed, draws)            # for each draw
 """
 
 from collections.abc import Callable, Sequence
@@ -10,46 +13,44 @@ from functools import cache
 from typing import Any
 
 from faaslab.errors import ConfigError
+from faaslab.model.platform import Platform
+from faaslab.plan import Plan
 from faaslab.simulate import kernel
 from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import SECONDS, Placement
+from faaslab.simulate.placement import FlatDag, Placement, arrange, place_columns
 from faaslab.simulate.simulation import Simulation, run_columns
 
 
-def compiled(placement: Placement) -> Placement:
-    """Return a placement whose columns are arrays: what ``run_compiled`` takes.
+def compiled_dag(flat: FlatDag) -> FlatDag:
+    """Return a DAG whose columns are arrays: what ``place_compiled`` takes."""
+    return replace(flat, arrays=tuple(map(_column, flat.arrays)), successors=tuple(map(_column, flat.successors)))
+
+
+def place_compiled(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
+    """Return a placement whose columns are arrays; else as ``place``.
 
     Raises:
-        ConfigError: numba is not installed.
+        ConfigError: numba is not installed, or an execution time is negative or not a number.
+        PlanError: The plan has another number of tasks.
     """
-    _loop()
-    flat = replace(placement.flat, arrays=tuple(map(_column, placement.flat.arrays)))
-    return replace(
-        placement,
-        flat=flat,
-        exec_s=_column(placement.exec_s),
-        arrays=tuple(
-            _column(values, float if number in SECONDS else None) for number, values in enumerate(placement.arrays)
-        ),
-        changing=tuple(map(_column, placement.changing)),
-    )
+    return place_columns(flat, plan, platform, _loops()[0], _column, _filled)
 
 
 def run_compiled(placement: Placement, draws: Draws | None = None) -> Simulation:
-    """Run a placement that ``compiled`` has returned; the result equals that of ``run_placement`` exactly.
+    """Run a placement of ``place_compiled``; the result equals that of ``run_placement`` exactly.
 
     Raises:
         ConfigError: numba is not installed.
         PlanError: The plan can't be run.
     """
-    return run_columns(placement, draws, _loop(), _column, _filled)
+    return run_columns(placement, draws, _loops()[1], _column, _filled)
 
 
-def _column(values: Sequence[Any], kind: type[Any] | None = None) -> Any:
+def _column(values: Sequence[Any]) -> Any:
     import numpy as np
 
-    # An empty list has no type of its own, and another type would be compiled once more.
-    return np.asarray(values, kind if kind or len(values) else int)
+    # An empty list has no type of its own, and with another one all would be compiled once more.
+    return np.asarray(values, None if len(values) else int)
 
 
 def _filled(count: int, value: Any) -> Any:
@@ -59,11 +60,11 @@ def _filled(count: int, value: Any) -> Any:
 
 
 @cache
-def _loop() -> Callable[..., Any]:
-    """Return the compiled loop: compiling takes seconds, and reading it from the cache a good part of one."""
+def _loops() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return ``arrange`` and ``run_events`` compiled: the first call of each takes seconds, with its cache less."""
     try:
         import numba
     except ImportError:
         raise ConfigError("the compiled simulator needs numba: pip install 'faaslab[fast]'") from None
-    loop: Callable[..., Any] = numba.njit(cache=True)(kernel.run_events)
-    return loop
+    compile_ = numba.njit(cache=True)
+    return compile_(arrange), compile_(kernel.run_events)

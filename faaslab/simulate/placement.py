@@ -4,7 +4,7 @@ Planners simulate thousands of plans for one DAG, so the two halves are separate
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from typing import Any, Self
@@ -18,9 +18,6 @@ from faaslab.plan import DagView, Plan
 
 NARROW = 64
 """Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
-
-SECONDS = frozenset((0, 2, 11, 12, 15, 16))
-"""Which of ``Placement.arrays`` hold floats, also where they are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +152,23 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
         ConfigError: An execution time is negative or not a number.
         PlanError: The plan has another number of tasks.
     """
+    return place_columns(flat, plan, platform, arrange, list, filled_list)
+
+
+def filled_list(count: int, value: Any) -> list[Any]:
+    """Return a list of ``count`` equal values."""
+    return [value] * count
+
+
+def place_columns(
+    flat: FlatDag,
+    plan: Plan,
+    platform: Platform,
+    loop: Callable[..., None],
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
+) -> Placement:
+    """Do what ``place`` does, in columns of any kind: ``loop`` is ``arrange``, or the same compiled."""
     count = len(flat.upstreams)
     if len(plan.assignments) != count:
         raise PlanError(f"the plan has {len(plan.assignments)} assignments, the DAG {count} tasks; plan it again")
@@ -190,18 +204,20 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
     ordered = list(chain.from_iterable(plan.orders.values()))
     ordered += [task for task, worker in enumerate(worker_of) if worker < 0]
     edges = len(flat.arrays[2])
-    missing, waits = [0] * count, [0] * count
-    carry_s, fetch_s = [0.0] * count, [0.0] * count
-    touch, rides = [-1] * edges, [0] * edges
-    out_from, out_task = [0] * (count + 1), [-1] * edges
-    take_carry_s, take_fetch_s = [0.0] * edges, [0.0] * edges
-    quiet, follows_input = [-1] * count, [0] * count
-    arrange(
-        (latency_s, down_s),
-        (room_bytes, inline_bytes),
-        (flat.arrays[1], flat.arrays[2], *flat.successors, flat.arrays[4], sizes),
-        (ordered, worker_of, position, following, pool_of, visible),
-        (missing, waits, carry_s, fetch_s, touch, rides),
+    columns = [column(values) for values in (ordered, worker_of, position, following, pool_of, visible)]
+    missing, waits = filled(count, 0), filled(count, 0)
+    carry_s, fetch_s = filled(count, 0.0), filled(count, 0.0)
+    touch, rides = filled(edges, -1), filled(edges, 0)
+    out_from, out_task = filled(count + 1, 0), filled(edges, -1)
+    take_carry_s, take_fetch_s = filled(edges, 0.0), filled(edges, 0.0)
+    quiet, follows_input = filled(count, -1), filled(count, 0)
+    announced, is_gate = filled(count, 0), filled(count, 0)
+    loop(
+        (float(latency_s), float(down_s), float(room_bytes)),
+        inline_bytes,
+        (flat.arrays[1], flat.arrays[2], *flat.successors, flat.arrays[4], flat.arrays[5]),
+        tuple(columns),
+        (missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate),
         (out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input),
     )
 
@@ -217,10 +233,8 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
         prices.usd_per_request,
         float(room_bytes),
     )
-    sinks = sum(flat.arrays[3])
+    sinks = int(sum(flat.arrays[3]))
     limits = (platform.concurrency, int(prices.bill_cold_start), len(sizes_mib), inline_bytes, sinks)
-    announced = [int(number > 0) for number in missing]
-    is_gate = [int(worker >= 0 and not at) for worker, at in zip(worker_of, position, strict=True)]
     return Placement(
         flat=flat,
         plan=plan,
@@ -231,21 +245,21 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
         size_mib_of=size_mib_of,
         numbers=tuple(map(float, numbers)),
         limits=limits,
-        exec_s=flat.exec_s(size_mib_of),
+        exec_s=column(flat.exec_s(size_mib_of)),
         arrays=(
-            [shares[pool] for pool in pool_of],
-            pool_of,
-            [size_mib / 1024 for size_mib in sizes_mib],
-            worker_of,
-            following,
-            position,
+            column([shares[pool] for pool in pool_of]),
+            columns[4],
+            column([size_mib / 1024 for size_mib in sizes_mib]),
+            columns[1],
+            columns[3],
+            columns[2],
             is_gate,
             announced,
             quiet,
             follows_input,
-            visible,
-            blob_s,
-            frame_s,
+            columns[5],
+            column(blob_s),
+            column(frame_s),
             out_from,
             out_task,
             take_carry_s,
@@ -253,29 +267,30 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
             touch,
         ),
         changing=(missing, waits, carry_s, fetch_s),
-        capacity=len(names) + worker_of.count(-1) + sum(announced),  # each planned wait can end in a yield
+        # Each wait of a planned worker can end in a yield, and its plan makes it wait at most once for each task.
+        capacity=2 * count,
         rides=rides,
     )
 
 
-def arrange(numbers: Any, limits: Any, dag: Any, placed: Any, inputs: Any, outputs: Any) -> None:
+def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any, outputs: Any) -> None:
     """Find where each task's inputs come from, and whom it tells; fills the columns of ``inputs`` and ``outputs``."""
-    latency_s, down_s = numbers
-    room_bytes, inline_bytes = limits
+    latency_s, down_s, room_bytes = numbers
     up_from, up_task, successors_from, successors, successor_edges, impure, sizes = dag
     ordered, worker_of, position, following, pool_of, visible = placed
-    missing, waits, carry_s, fetch_s, touch, rides = inputs
+    missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate = inputs
     out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input = outputs
     count = len(worker_of)
     calls_of = [0] * count
-    small_of = [0] * count
+    small_of = [0.0] * count
     blobs_of = [0] * count
-    large_of = [0] * count
+    large_of = [0.0] * count
     # Which worker had an output at hand last, since which of its tasks: workers come one after the other.
     holder = [-1] * count
     held = [0] * count
     for task in ordered:
         worker = worker_of[task]
+        is_gate[task] = 1 if worker >= 0 and position[task] == 0 else 0
         first, stop = up_from[task], up_from[task + 1]
         if first == stop:
             fetch_s[task] = impure[task] * latency_s
@@ -292,15 +307,17 @@ def arrange(numbers: Any, limits: Any, dag: Any, placed: Any, inputs: Any, outpu
                 holder[upstream] = worker
                 held[upstream] = position[task]
         missing[task] = expected
-        room = room_bytes if worker >= 0 or expected <= NARROW else 0
-        riding = calls = small = blobs = large = remote = 0
+        announced[task] = 1 if expected > 0 else 0
+        room = room_bytes if worker >= 0 or expected <= NARROW else 0.0
+        riding = small = large = 0.0
+        calls = blobs = remote = 0
         for edge in range(first, stop):
             if touch[edge] >= 0:
                 continue
             remote += 1
             travels = size = sizes[up_task[edge]]
             if size > inline_bytes:
-                travels = 0  # its reference does
+                travels = 0.0  # its reference does
                 blobs += 1
                 large += size
             if room > 0 and travels <= room:
@@ -348,7 +365,7 @@ def arrange(numbers: Any, limits: Any, dag: Any, placed: Any, inputs: Any, outpu
                 fetch_s[only] = impure[only] * latency_s
             else:
                 size = sizes[task]
-                large_too = size if size > inline_bytes else 0
+                large_too = size if size > inline_bytes else 0.0
                 travels = size - large_too
                 for at in range(first, stop):
                     other = successors[at]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from faaslab.errors import PlanError
 from faaslab.simulate import kernel
 from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import Placement
+from faaslab.simulate.placement import Placement, filled_list
 
 if TYPE_CHECKING:
     from faaslab.trace import Trace
@@ -225,11 +225,7 @@ def run_placement(placement: Placement, draws: Draws | None = None) -> Simulatio
     Raises:
         PlanError: The plan can't be run: its workers wait for each other.
     """
-    return run_columns(placement, draws, kernel.run_events, list, _filled_list)
-
-
-def _filled_list(count: int, value: Any) -> list[Any]:
-    return [value] * count
+    return run_columns(placement, draws, kernel.run_events, list, filled_list)
 
 
 def run_columns(

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faaslab.simulate import Draws, FlatDag, Placement, place, run_placement
-from faaslab.simulate.compiled import compiled, run_compiled
+from faaslab.model.platform import Platform
+from faaslab.plan import DagView
+from faaslab.simulate import Draws, FlatDag, place, run_placement
+from faaslab.simulate.compiled import compiled_dag, place_compiled, run_compiled
 from tests.plan.dags import FakeDag, dags
 from tests.simulate.scene import platform
 from tests.simulate.test_properties import PLANNERS, guessed, plan_named
@@ -14,9 +16,13 @@ pytest.importorskip("numba")
 pytestmark = pytest.mark.timeout(300)  # compiling takes a while on a busy machine
 
 
-def assert_same(placed: Placement, draws: Draws | None) -> None:
+def assert_same(dag: DagView, planner: str, seed: int, where: Platform, draws: Draws | None) -> None:
     """Compare every number of both."""
-    plain, fast = run_placement(placed, draws), run_compiled(compiled(placed), draws)
+    flat, plan = FlatDag.of(dag, guessed(dag, seed)), plan_named(dag, planner)
+    placed, quick = place(flat, plan, where), place_compiled(compiled_dag(flat), plan, where)
+    for one, other in zip((*placed.arrays, *placed.changing), (*quick.arrays, *quick.changing), strict=True):
+        assert list(one) == list(other)
+    plain, fast = run_placement(placed, draws), run_compiled(quick, draws)
     names = ("makespan_s", "cost_usd", "gb_seconds", "invocations", "containers")
     assert [getattr(fast, name) for name in names] == [getattr(plain, name) for name in names]
     for one, other in zip((*plain.tasks, *plain.instances), (*fast.tasks, *fast.instances), strict=True):
@@ -40,8 +46,7 @@ def test_equal_to_plain_python(dag: FakeDag, planner: str, seed: int, limit: int
         cold_start_sigma=0.3,
         keep_alive_s=1.0,
     )
-    placed = place(FlatDag.of(dag, guessed(dag, seed)), plan_named(dag, planner), where)
-    assert_same(placed, None if seed == 0 else Draws(seed, 0.3))
+    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed, 0.3))
 
 
 @pytest.mark.parametrize("planner", ["per_task", "wukong"])
@@ -55,10 +60,7 @@ def test_equal_with_many_ties(planner: str) -> None:
     ]
     dag = FakeDag(tuple(wiring), structure_hash=planner)
     object.__setattr__(dag, "successors", _inverted(wiring).__getitem__)
-    placed = place(
-        FlatDag.of(dag, guessed(dag, 1)), plan_named(dag, planner), platform(concurrency=30, store_latency_s=0.5)
-    )
-    assert_same(placed, None)
+    assert_same(dag, planner, 1, platform(concurrency=30, store_latency_s=0.5), None)
 
 
 def _inverted(wiring: list[tuple[int, ...]]) -> list[tuple[int, ...]]:

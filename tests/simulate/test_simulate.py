@@ -13,8 +13,8 @@ from faaslab.errors import ConfigError, PlanError
 from faaslab.graph import generators
 from faaslab.model.platform import platform_named
 from faaslab.model.prices import Prices
-from faaslab.simulate import FlatDag, place
-from faaslab.simulate.compiled import _loop, compiled
+from faaslab.simulate import FlatDag
+from faaslab.simulate.compiled import _loops, compiled_dag, place_compiled
 from tests.plan.dags import DIAMOND
 from tests.simulate.scene import Known, plan_of, platform
 
@@ -107,10 +107,10 @@ def test_the_name_stays_callable() -> None:
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling without numba says what to install."""
     monkeypatch.setitem(sys.modules, "numba", None)
-    _loop.cache_clear()
-    placed = place(FlatDag.of(DIAMOND, Known([1] * 4)), plan_of(DIAMOND, [None] * 4), platform())
+    _loops.cache_clear()
+    flat = compiled_dag(FlatDag.of(DIAMOND, Known([1] * 4)))
     with pytest.raises(ConfigError, match=r"pip install 'faaslab\[fast\]'"):
-        compiled(placed)
+        place_compiled(flat, plan_of(DIAMOND, [None] * 4), platform())
 
 
 def test_infinite_cores_are_left_out_of_the_manifest() -> None:
