@@ -1,58 +1,21 @@
 """Predictions from what earlier runs taught: each with what it rests on and how far off it may be."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from faaslab.errors import ConfigError
 from faaslab.model.estimates import Basis, DeclaredEstimates
 from faaslab.model.history import Snapshot
-from faaslab.model.ladder import Ladder
-from faaslab.model.outputs import LEAST_BYTES, OutputSize
-from faaslab.model.platform_times import (
-    Direction,
-    PlatformTimes,
-    StartKind,
-    StartTime,
-    TransferTime,
-    log_predictions,
-    widened,
-)
-from faaslab.model.regression import LEAST_S
+from faaslab.model.learning import Effects, FunctionModel, effective_sizes, learn_functions
+from faaslab.model.platform_times import Direction, PlatformTimes, StartKind, StartTime, TransferTime, widened
 from faaslab.model.samples import MEASURED, WHATS, Sample, SampleColumns, Source, constant_bytes, model_name
 from faaslab.model.sizes import MIB_PER_VCPU, check_size
-from faaslab.model.variation import (
-    DECLARED_SIGMA,
-    NO_SHARES,
-    SIGMA,
-    SIGMA_WEIGHT,
-    UNKNOWN_SIGMA,
-    Shares,
-    Spread,
-    shares,
-    shrunk_variance,
-    task_effects,
-)
+from faaslab.model.variation import DECLARED_SIGMA, SIGMA_WEIGHT, UNKNOWN_SIGMA, Shares, Spread
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from faaslab.graph.dag import DAG, Kind
-
-    Floats = NDArray[np.float64]
-
-M = TypeVar("M")
-
-_TASK_TIME, _TASK_OUTPUT = 0.5, 0.9
-"""Which part of the differences within one run is taken for the tasks' own until a second run tells: about half of
-those of times, nearly all of those of outputs, as most functions return the same again."""
-_TASKS = 1 << 32
-"""More than a DAG has tasks, or a run workers."""
-
-_MUCH_BETTER = 0.5
-"""Declared numbers are taken as units if that halves the variance: users may also have declared them carelessly."""
 
 GUESSED_DISTANCE = 2.0
 """An input of which nothing is known counts as so many doublings away from those that were measured."""
@@ -85,29 +48,6 @@ class Prediction:
         return self.median_s * self.spread.factor(quantile)
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionModel:
-    """What is known of one function.
-
-    Attributes:
-        ladder: Its execution time, or that in units of what users declared.
-        output: Its output, or that in units of what users declared.
-        scales_time: Whether declared times tell its executions apart: ``ladder`` is to be multiplied with them.
-        scales_output: The same of outputs.
-        variance: Of the logarithm of measured over predicted execution times.
-        degrees: How many residuals that rests on, beyond what was fitted.
-        own: By size, how many samples are of the kind that is predicted (sizes enforced, or not).
-    """
-
-    ladder: Ladder
-    output: OutputSize
-    scales_time: bool
-    scales_output: bool
-    variance: float
-    degrees: float
-    own: Mapping[int, int]
-
-
 @dataclass(frozen=True, repr=False)
 class Predictor:
     """Fitted models of functions and of the platform they ran on; see ``fit`` and ``from_history``.
@@ -129,8 +69,8 @@ class Predictor:
     learnt: int
     left_out: int
     digest: str
-    _time_effects: Mapping[tuple[str, int], tuple[float, float]]
-    _output_effects: Mapping[tuple[str, int], tuple[float, float]]
+    _time_effects: Effects
+    _output_effects: Effects
 
     @classmethod
     def from_history(
@@ -178,8 +118,8 @@ class Predictor:
 
         usable = np.isfinite(columns.seconds) & (columns.seconds >= 0) & (columns.size_mib > 0)
         executions = usable & (columns.what == WHATS.index("exec"))
-        table = _Executions.of(columns.take(executions & ~columns.contended), sizes_enforced)
-        size_mib, _ = _effective_sizes(columns)
+        learnt = learn_functions(columns.take(executions & ~columns.contended), sizes_enforced)
+        size_mib, _ = effective_sizes(columns)
         transfers: dict[Direction, TransferTime] = {}
         starts: dict[StartKind, StartTime] = {}
         directions: tuple[Direction, ...] = ("in", "out")
@@ -195,15 +135,15 @@ class Predictor:
             if rows.any():
                 starts[kind] = StartTime.fit(size_mib[rows], columns.seconds[rows])
         return cls(
-            functions=table.models,
+            functions=learnt.models,
             platform=PlatformTimes(transfers, starts),
-            time_shares=table.time_shares,
+            time_shares=learnt.time_shares,
             sizes_enforced=sizes_enforced,
-            learnt=len(table),
+            learnt=learnt.samples,
             left_out=int((executions & columns.contended).sum()),
             digest=digest,
-            _time_effects=table.time_effects,
-            _output_effects=table.output_effects,
+            _time_effects=learnt.time_effects,
+            _output_effects=learnt.output_effects,
         )
 
     def estimates(self, dag: "DAG") -> "PredictedEstimates":
@@ -236,129 +176,6 @@ class Predictor:
             f"Predictor({len(self.functions)} functions from {self.learnt} executions, {self.left_out} contended ones "
             "left out)"
         )
-
-
-def _effective_sizes(columns: SampleColumns) -> tuple["NDArray[np.int32]", "NDArray[np.bool_]"]:
-    """Return the size whose CPU each sample had, and whether that was the size of its worker."""
-    import numpy as np
-
-    enforced = np.array([source.sizes_enforced for source in columns.sources], dtype=bool)[columns.source]
-    return np.where(enforced, columns.size_mib, MIB_PER_VCPU).astype(np.int32), enforced
-
-
-class _Executions:
-    """Executions of all functions, while models are fitted to them."""
-
-    def __init__(self, columns: SampleColumns) -> None:
-        self.columns = columns
-        self.models: dict[str, FunctionModel] = {}
-        self.time_shares = self.output_shares = NO_SHARES
-        self.time_effects: dict[tuple[str, int], tuple[float, float]] = {}
-        self.output_effects: dict[tuple[str, int], tuple[float, float]] = {}
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    @classmethod
-    def of(cls, columns: SampleColumns, sizes_enforced: bool) -> "_Executions":
-        """Fit a model to each function, then what tasks have of their own."""
-        import numpy as np
-
-        table = cls(columns)
-        if not len(columns):
-            return table
-        size_mib, enforced = _effective_sizes(columns)
-        sizes_bytes, seconds = columns.bytes.astype(float), columns.seconds
-        time_residuals, output_residuals = np.zeros(len(columns)), np.zeros(len(columns))
-        order = np.argsort(columns.function, kind="stable")
-        numbers, starts = np.unique(columns.function[order], return_index=True)
-        fitted = []
-        for rows in np.split(order, starts[1:]):
-            size, n = size_mib[rows], sizes_bytes[rows]
-
-            def time_fit(
-                values: "Floats", size: "NDArray[np.int32]" = size, n: "Floats" = n
-            ) -> tuple[Ladder, "Floats"]:
-                ladder = Ladder.fit(size, n, values)
-                return ladder, np.log(np.maximum(values, LEAST_S)) - log_predictions(ladder, size, n)
-
-            def output_fit(values: "Floats", n: "Floats" = n) -> tuple[OutputSize, "Floats"]:
-                output = OutputSize.fit(n, values)
-                return output, np.log(np.maximum(LEAST_BYTES, values)) - np.log(output.at(n))
-
-            ladder, time_residuals[rows], scales_time = _with_declared(
-                time_fit, seconds[rows], columns.expected_s[rows]
-            )
-            output, output_residuals[rows], scales_output = _with_declared(
-                output_fit, np.maximum(1.0, columns.output_bytes[rows]), columns.expected_bytes[rows].astype(float)
-            )
-            own_squares = float(time_residuals[rows] @ time_residuals[rows])
-            fitted.append((rows, ladder, output, own_squares, scales_time, scales_output))
-        squares = sum([found[3] for found in fitted])
-        degrees = sum([max(0, len(rows) - ladder.parameters) for rows, ladder, *_ in fitted])
-        pooled = shrunk_variance(squares, degrees, SIGMA**2)
-        scaled = time_residuals.copy()
-        for number, (rows, ladder, output, own_squares, time_scaled, output_scaled) in zip(
-            numbers, fitted, strict=True
-        ):
-            degrees = max(0, len(rows) - ladder.parameters)
-            variance = shrunk_variance(own_squares, degrees, pooled)
-            same = size_mib[rows][enforced[rows] == sizes_enforced]
-            own = {int(size): int(count) for size, count in zip(*np.unique(same, return_counts=True), strict=True)}
-            model = FunctionModel(ladder, output, time_scaled, output_scaled, variance, degrees, own)
-            table.models[columns.functions[number]] = model
-            scaled[rows] /= math.sqrt(variance)
-        table._find_effects(scaled, time_residuals, output_residuals)
-        return table
-
-    def _find_effects(
-        self,
-        scaled: "NDArray[np.float64]",
-        time_residuals: "NDArray[np.float64]",
-        output_residuals: "NDArray[np.float64]",
-    ) -> None:
-        """Split residuals, and keep by structure hash and task what will come again."""
-        import numpy as np
-
-        columns = self.columns
-        hashes: dict[str, int] = {}
-        structure = np.array(
-            [hashes.setdefault(source.structure_hash, len(hashes)) for source in columns.sources], dtype=np.int64
-        )[columns.source]
-        runs = columns.source.astype(np.int64)
-        workers = runs * _TASKS + columns.worker
-        tasks = np.where(columns.task >= 0, structure * _TASKS + columns.task, -1)
-        self.time_shares = shares(scaled, runs, workers, tasks, _TASK_TIME)
-        if (spread := float(output_residuals.std())) > 0:
-            self.output_shares = shares(output_residuals / spread, runs, workers, tasks, _TASK_OUTPUT)
-        names = list(hashes)
-        for residuals, parts, effects in (
-            (time_residuals, self.time_shares, self.time_effects),
-            (output_residuals, self.output_shares, self.output_effects),
-        ):
-            for key, effect in task_effects(residuals, tasks, parts).items():
-                effects[names[key // _TASKS], key % _TASKS] = effect
-
-
-def _with_declared(
-    fit: Callable[["Floats"], tuple[M, "Floats"]], values: "Floats", declared: "Floats"
-) -> tuple[M, "Floats", bool]:
-    """Fit values, or values in units of what was declared if that explains much more; return model, residuals, which.
-
-    Args:
-        fit: Returns a model and its logarithmic residuals.
-        values: What was measured.
-        declared: What users had said of each; 0: nothing.
-    """
-    import numpy as np
-
-    model, residuals = fit(values)
-    if not (declared > 0).all() or declared.max() <= declared.min():
-        return model, residuals, False
-    scaled, scaled_residuals = fit(values / declared)
-    if np.square(scaled_residuals).sum() < _MUCH_BETTER * np.square(residuals).sum():
-        return scaled, scaled_residuals, True
-    return model, residuals, False
 
 
 class PredictedEstimates:
