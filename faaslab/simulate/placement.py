@@ -148,6 +148,8 @@ class Placement:
 def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
     """Return a placement; the rules are the engine's (``worker.machine``, ``policy.successors``, ``storage.memory``).
 
+    What rides along and what is a blob is decided by the defaults of ``Config``.
+
     Raises:
         ConfigError: An execution time is negative or not a number.
         PlanError: The plan has another number of tasks.

@@ -1,6 +1,7 @@
 """``fl.simulate``: from a DAG and a plan to a trace."""
 
 import math
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from faaslab.model.platform import platform_named
 from faaslab.model.prices import Prices
 from faaslab.simulate import FlatDag
 from faaslab.simulate.compiled import _loops, compiled_dag, place_compiled
+from faaslab.viz import gantt
 from tests.plan.dags import DIAMOND
 from tests.simulate.scene import Known, plan_of, platform
 
@@ -74,6 +76,7 @@ def test_trace_reads_like_a_real_one(tmp_path: Path) -> None:
     assert loaded.manifest.launcher == "simulated"
     assert len(trace.workers) == len(trace.invocations) == len(dag)
     assert not trace.breakdown().isna().any().any()
+    assert gantt(trace).axes
 
 
 def test_prices_travel_with_the_trace() -> None:
@@ -127,3 +130,10 @@ def test_empty_dag() -> None:
     dag = fl.DAG([])
     metrics = fl.simulate(dag, dag.plan()).metrics
     assert (metrics["makespan_s"], metrics["cost_usd"], metrics["invocations"]) == (0.0, 0.0, 0)
+
+
+def test_importing_the_simulator_is_light() -> None:
+    """The simulator loads neither numpy nor numba until it draws or compiles."""
+    code = "import sys, faaslab.simulate; print(*{'numpy', 'numba', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == ""

@@ -224,3 +224,13 @@ def test_placement_is_reusable() -> None:
     placed = place(FlatDag.of(DIAMOND, Known([1, 2, 3, 4])), plan_of(DIAMOND, ["a", None, "b", "a"]), platform())
     first, second = run_placement(placed), run_placement(placed)
     assert (first.tasks, first.instances) == (second.tasks, second.instances)
+
+
+@pytest.mark.parametrize(("seconds", "start_s"), [(1.0, 4.0), (1.375, 4.0), (1.5, 4.0), (1.625, 4.625)])
+def test_a_worker_asks_before_it_waits(seconds: float, start_s: float) -> None:
+    """An input that is stored before the worker's question arrives costs that round trip; a later one is told, too."""
+    # The worker turns to its second task at 3.5; its question is at the store at 3.75.
+    run = simulated(((), (), (0, 1)), ["a", "b", "a"], [1, seconds, 1], store_latency_s=0.5)
+    assert run.turn_s[2] == 3.5
+    assert run.visible_s[1] == 2.25 + seconds
+    assert run.start_s[2] == start_s
