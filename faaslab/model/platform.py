@@ -10,8 +10,7 @@ from faaslab.model.profiles import PROFILES, PlatformProfile, profile_named
 
 REGION_CONCURRENCY = 1000
 """Workers at a time: default of a region (AWS Lambda Developer Guide, "Lambda quotas", Concurrent executions)."""
-ACCOUNT_CONCURRENCY = 10
-"""Workers at a time on this machine: as many as the Docker launcher allows, which is what a new AWS account has."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def platform_named(name: str) -> Platform:
     profile = profile_named(name)
     if name in PROFILES:
         return Platform(profile)
-    return Platform(profile, concurrency=ACCOUNT_CONCURRENCY, cores=float(max(1, _usable_cores() - 1)))
+    return Platform(profile, cores=float(max(1, _usable_cores() - 1)))
 
 
 def _usable_cores() -> int:
