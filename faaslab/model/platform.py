@@ -12,7 +12,6 @@ REGION_CONCURRENCY = 1000
 """Workers at a time: default of a region (AWS Lambda Developer Guide, "Lambda quotas", Concurrent executions)."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Platform:
     """Delays, prices and limits.
