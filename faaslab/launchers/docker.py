@@ -140,6 +140,7 @@ class DockerLauncher(EmulatingLauncher):
         """Find the engine, build or find the image, and take note of what the machine has."""
         from faaslab.launchers.engine import capacity, check_network, connect
         from faaslab.launchers.image import check_image, ensure_image, inspect_image
+        from faaslab.launchers.requirements import check_packages
 
         with contextlib.closing(connect()) as client:
             has = capacity(client)
@@ -153,6 +154,7 @@ class DockerLauncher(EmulatingLauncher):
             requirements = tuple(self.requirements)
             if self.image:
                 image = inspect_image(client, self.image)
+                check_packages(requirements, image.packages, f"image {self.image}")
             else:
                 image = ensure_image(client, requirements, base=self.base, report=report)
             check_image(image)

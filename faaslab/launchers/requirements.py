@@ -102,25 +102,52 @@ def check_installed(requirements: Iterable[str], launcher_name: str) -> None:
     Raises:
         LauncherError: A package is missing or has another version; names all of them, and the command to install them.
     """
-    wrong, lines = [], []
+
+    def version_of(name: str) -> str | None:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    wrong = _unmet(requirements, version_of)
+    if wrong:
+        raise LauncherError(
+            f"launcher {launcher_name!r} runs tasks in the client's Python, which does not meet the requirements: "
+            f"{'; '.join(wrong.values())}. Install them, `{shlex.join(['pip', 'install', *wrong])}`, or use launcher "
+            "'docker'"
+        )
+
+
+def check_packages(requirements: Iterable[str], packages: Iterable[str], place: str) -> None:
+    """Make sure that a set of packages meets the requirements.
+
+    Args:
+        requirements: Requirement lines.
+        packages: What there is, as ``name==version``.
+        place: Where it is, for the message.
+
+    Raises:
+        LauncherError: A package is missing or has another version; names all of them.
+    """
+    versions = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in packages)}
+    wrong = _unmet(requirements, lambda name: versions.get(canonicalize_name(name)))
+    if wrong:
+        raise LauncherError(f"{place} does not meet the requirements: {'; '.join(wrong.values())}")
+
+
+def _unmet(requirements: Iterable[str], version_of: Callable[[str], str | None]) -> dict[str, str]:
+    """Return the requirement lines that are not met, each with why."""
+    wrong = {}
     for line in requirements:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        try:
-            version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            wrong.append(f"{requirement.name} is not installed")
-        else:
-            if requirement.specifier.contains(version, prereleases=True):
-                continue
-            wrong.append(f"{requirement.name} is {version}, required is {requirement.specifier}")
-        lines.append(line)
-    if wrong:
-        raise LauncherError(
-            f"launcher {launcher_name!r} runs tasks in the client's Python, which does not meet the requirements: "
-            f"{'; '.join(wrong)}. Install them, `{shlex.join(['pip', 'install', *lines])}`, or use launcher 'docker'"
-        )
+        version = version_of(requirement.name)
+        if version is None:
+            wrong[line] = f"{requirement.name} is not installed"
+        elif not requirement.specifier.contains(version, prereleases=True):
+            wrong[line] = f"{requirement.name} is {version}, required is {requirement.specifier}"
+    return wrong
 
 
 def resolve(

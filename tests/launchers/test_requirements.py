@@ -12,7 +12,14 @@ import pytest
 
 from faaslab.errors import ConfigError, LauncherError
 from faaslab.launchers import requirements
-from faaslab.launchers.requirements import check_installed, packages_of, read_requirements, resolve, unpack
+from faaslab.launchers.requirements import (
+    check_installed,
+    check_packages,
+    packages_of,
+    read_requirements,
+    resolve,
+    unpack,
+)
 
 NUMPY = f"numpy=={metadata.version('numpy')}"
 TARGET = ("3.11.2", "x86_64-manylinux_2_36")
@@ -245,3 +252,11 @@ def test_files_that_are_not_those_of_the_lock(shelf: Path, tmp_path: Path) -> No
     lock = lock[: lock.index("00000000") + 64] + "\n"
     with pytest.raises(LauncherError, match=r"can't get lower==1\.0.*[Hh]ash"):
         unpack(lock, tmp_path / "site", *TARGET)
+
+
+def test_what_packages_meet() -> None:
+    """A set of packages is checked like an environment: names in any spelling, versions, all that is wrong at once."""
+    packages = ["numpy==2.1.0", "Typing_Extensions==4.12.0"]
+    check_packages(["numpy>=2", "typing-extensions"], packages, "image x")
+    with pytest.raises(LauncherError, match=r"image x does not meet.*numpy is 2\.1\.0, required is >=3; toolz is not"):
+        check_packages(["numpy>=3", "toolz"], packages, "image x")
