@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from faaslab.errors import PlanError
+from faaslab.graph import DAG
 from faaslab.model.estimates import Estimates
+from faaslab.model.history import History, Snapshot
 from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, check_plan
@@ -61,6 +63,7 @@ def plan_context(
     deadline_s: float | None = None,
     cost_cap_usd: float | None = None,
     estimates: Estimates | None = None,
+    history: History | Snapshot | None = None,
 ) -> PlanContext:
     """Return what planners are told about planning ``dag``.
 
@@ -75,11 +78,22 @@ def plan_context(
         deadline_s: Makespan that must not be exceeded.
         cost_cap_usd: Cost that must not be exceeded.
         estimates: What is known of the tasks; None: what ``@task(expected_s=, output_bytes=)`` says of them.
+        history: What earlier runs teach of them, in place of ``estimates``.
 
     Raises:
         ConfigError: No size, one that no worker can have, or there is no such platform.
-        PlanError: An optimization or the objective is unknown, or a limit is not above 0.
+        PlanError: An optimization or the objective is unknown, a limit is not above 0, or both ``estimates`` and
+            ``history`` are given.
     """
+    if history is not None:
+        if estimates is not None:
+            raise PlanError("both estimates and history are given; tasks' times come from one of them")
+        from faaslab.model.predictors import Predictor
+
+        if not isinstance(dag, DAG):
+            raise PlanError(f"a history knows tasks by their functions, which {type(dag).__name__} has not; plan a DAG")
+        snapshot = history.snapshot() if isinstance(history, History) else history
+        estimates = Predictor.from_history(snapshot).estimates(dag)
     if sizes is None:
         asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
         sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in asked if size_mib > DEFAULT_SIZE_MIB}

@@ -1,11 +1,14 @@
 """Planners side by side, lower bounds, and limits that can't be kept."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import faaslab as fl
 from faaslab.graph.generators import fork_join
+from faaslab.model.estimates import DeclaredEstimates
 from faaslab.planners import PLANNERS, PlanContext, compare, plan_dag
 from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.registry import plan_context
@@ -55,3 +58,22 @@ def test_unreachable_limits() -> None:
     with pytest.raises(fl.PlanError, match=r"within 1e-09 USD: .*predicted cost"):
         plan_dag(CHAIN, "single_worker", cost_cap_usd=1e-9)
     assert plan_dag(CHAIN, "els", deadline_s=60.0)
+
+
+def test_history_sharpens_predictions(tmp_path: Path) -> None:
+    """After runs have been recorded, plans are predicted from what they took, and not from what was assumed."""
+    dag = fl.DAG(fork_join(2, 3), name="fork")
+    history = fl.History(tmp_path)
+    before = fl.compare(dag, ["per_task"], platform="none", history=history).plans[0].simulation.makespan_s
+    with fl.Lab("inline", config=fl.Config(runs_dir="")) as lab:
+        for _ in range(3):
+            run = lab.submit(dag, planner="per_task")
+            run.result()
+            history.record(run.trace, dag)
+    after = fl.compare(dag, ["per_task"], platform="none", history=history).plans[0].simulation.makespan_s
+    assert before >= 3.0  # a second each is assumed of what is not known
+    assert after < 0.1
+    kept = history.snapshot()
+    assert dag.plan("els", history=kept) == dag.plan("els", history=kept)
+    with pytest.raises(fl.PlanError, match="both estimates and history"):
+        dag.plan("els", history=kept, estimates=DeclaredEstimates(dag))
