@@ -127,12 +127,15 @@ def test_a_frozen_server(scene: Scene, server: Server) -> None:
 
 
 CLIENT = """
+import signal
 import sys
 import faaslab as fl
 from tests.chaos.workflows import announced, mesh
 from tests.client.scene import quick
 from pathlib import Path
 
+# Ignored by what a shell has started in the background, and by what that starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder, url, end = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 lab = fl.Lab(fl.ProcessLauncher(limit=2), url or None, quick(folder))
 outputs = announced(str(folder / "marks"), 60.0)
