@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from faaslab.client.lab import Lab, launcher_named
 from faaslab.errors import ConfigError, LauncherError
+from faaslab.graph.generators import one
 from faaslab.launchers import requirements
 from faaslab.launchers.requirements import (
     check_installed,
@@ -252,6 +254,14 @@ def test_files_that_are_not_those_of_the_lock(shelf: Path, tmp_path: Path) -> No
     lock = lock[: lock.index("00000000") + 64] + "\n"
     with pytest.raises(LauncherError, match=r"can't get lower==1\.0.*[Hh]ash"):
         unpack(lock, tmp_path / "site", *TARGET)
+
+
+@pytest.mark.parametrize("launcher", ["process", "inline", "virtual"])
+def test_launchers_that_install_nothing(launcher: str) -> None:
+    """What is not installed here is refused before anything starts, naming launcher and package; what is, works."""
+    with pytest.raises(LauncherError, match=rf"launcher '{launcher}' .*no-such-package is not installed"):
+        Lab(launcher_named(launcher, requirements=["no-such-package"])).submit(one())
+    assert launcher_named(launcher, requirements=["numpy"])
 
 
 def test_what_packages_meet() -> None:
