@@ -355,11 +355,12 @@ def test_an_ambiguous_parent() -> None:
         (b"[1]", "the document: must be an object, is a list"),
         (b"\xff\xfe\xfa", "is no JSON"),
         (b"[" * 100_000, "is no JSON"),
-        (gzip.compress(b"{}" * 1000)[:-12], "can't be read"),
+        (gzip.compress(b"{}" * 1000, mtime=0)[:-12], "can't be read"),
         (b"\x1f\x8bnot gzip at all", "can't be read"),
         (b"{}", "workflow: must be an object, is nothing"),
         (b'{"workflow": {"stuff": 1}}', "has neither specification .* nor tasks .*, but stuff"),
     ],
+    ids=["empty", "brace", "list", "bytes", "deep", "cut off", "no gzip", "object", "stuff"],
 )
 def test_files_that_are_something_else(tmp_path: Path, content: bytes, said: str) -> None:
     """A file that is damaged, or holds something else, is an error that names it."""
