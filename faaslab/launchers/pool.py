@@ -123,11 +123,8 @@ def pool_changes(
     needed = dict(demand.pending)
     for pool, count in (wanted_idle or {}).items():
         needed[pool] = needed.get(pool, 0) + count
+    # Those that were told to leave are not among the idle ones any more.
     evictable = {pool: count for pool, count in demand.idle.items() if not needed.get(pool)}
-    for container in leaving:
-        pool = demand.containers[container]
-        if container not in demand.assigned and evictable.get(pool):
-            evictable[pool] -= 1
     waiting = [container for container in demand.waiting if container not in leaving]
     start: list[str] = []
     retire: list[str] = []

@@ -62,6 +62,12 @@ def test_those_asked_are_counted_on() -> None:
     assert pool_changes(reported, {}, Limits(2), leaving=("a",)) == Changes()
 
 
+def test_those_told_to_leave_hide_no_others() -> None:
+    """Of two that were idle one is leaving and no longer listed as idle: the other one can still be asked."""
+    reported = Demand({TWO: 1}, {HALF: 1}, {"a": HALF, "b": HALF}, ())
+    assert pool_changes(reported, {}, Limits(9, 2.0), leaving=("a",)) == Changes(retire=(HALF,))
+
+
 def test_idle_ones_are_wanted() -> None:
     """A pool that is to be primed gets as many containers as are idle too few."""
     assert pool_changes(demand(idle={ONE: ["a"]}), {"b": ONE}, Limits(9), wanted_idle={ONE: 4}).start == (ONE, ONE)
