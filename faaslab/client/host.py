@@ -193,7 +193,7 @@ def serve(host: HostConfig, answer: Callable[[Hello], None]) -> None:
     with contextlib.ExitStack() as stack:
         launcher = _load(*host.launcher)
         if not host.config.redis_url:
-            server = stack.enter_context(EmbeddedServer(folder, for_containers=launcher.name == "docker"))
+            server = stack.enter_context(EmbeddedServer(folder, for_containers=launcher.in_containers))
         url = server.url if server else host.config.redis_url
         storage = RedisStorage(url, host.lab, timeout_s=host.config.storage_timeout_s)
         if server is None:

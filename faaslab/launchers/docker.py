@@ -86,6 +86,7 @@ class DockerLauncher(EmulatingLauncher):
 
     name: ClassVar[str] = "docker"
     enforces_sizes: ClassVar[bool] = True
+    in_containers: ClassVar[bool] = True
 
     image: str = ""
     base: str = ""
@@ -232,7 +233,9 @@ def reach_store(url: str, network: str, *, local: bool) -> tuple[str, str, list[
                 "storage='redis://:password@host:6379')"
             )
         folder, name = os.path.split(unquote(parts.path))
-        engine_socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+        from faaslab.launchers.engine import engine_url
+
+        engine_socket = engine_url().removeprefix("unix://")
         if os.path.realpath(folder) == os.path.dirname(os.path.realpath(engine_socket)):
             raise LauncherError(
                 f"the store's socket is in {folder}, where the Docker engine's is, which containers must not see; have "
@@ -352,7 +355,7 @@ class _Containers(Gateway):
             return f"was not ready within {READY_S:g} s"
         finally:
             # It has ended or does so now that nobody is attached; one that never started would stay.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(LauncherError), self._engine.talking():
                 client.api.remove_container(created, force=True)
 
     def _create(self, client: "docker.DockerClient", container: str, size_mib: int, quota: Any) -> str:

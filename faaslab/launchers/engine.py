@@ -64,6 +64,11 @@ class Capacity:
     lacks: tuple[str, ...]
 
 
+def engine_url() -> str:
+    """Return where the engine is: as ``DOCKER_HOST`` says, else the usual socket."""
+    return os.environ.get("DOCKER_HOST") or USUAL_SOCKET
+
+
 def connect() -> docker.DockerClient:
     """Return a client of the engine that ``DOCKER_HOST`` names, or of the usual socket.
 
@@ -71,7 +76,7 @@ def connect() -> docker.DockerClient:
         LauncherError: None answers.
     """
     try:
-        _knock(os.environ.get("DOCKER_HOST") or USUAL_SOCKET)
+        _knock(engine_url())
         # The client asks the engine which version of the interface to speak: engines refuse what is too old for them.
         return docker.from_env(timeout=int(CALL_S), version="auto")
     except (DockerException, OSError) as error:
@@ -100,7 +105,7 @@ def capacity(client: docker.DockerClient) -> Capacity:
     """
     with talking():
         info: dict[str, Any] = client.info()
-    here = os.environ.get("DOCKER_HOST", USUAL_SOCKET).startswith("unix://")
+    here = engine_url().startswith("unix://")
     return Capacity(
         cores=int(info["NCPU"]),
         memory_mib=int(info["MemTotal"]) // 2**20,

@@ -63,6 +63,8 @@ class RemoteLauncher(ABC):
     name: ClassVar[str]
     enforces_sizes: ClassVar[bool] = False
     """Whether containers really have the memory and the vCPUs of their size."""
+    in_containers: ClassVar[bool] = False
+    """Whether workers see other files and users than the lab host: a store's socket has to be opened to them."""
 
     limit: int | None = None
 
