@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from faaslab.errors import ConfigError
 from faaslab.model.sizes import vcpus
+from faaslab.model.variation import DECLARED_SIGMA, UNKNOWN_SIGMA, Spread
 
 Basis = Literal["measured", "extrapolated", "declared", "unknown"]
 """What an estimate rests on: runs of this function at this size, its runs at other sizes or with other inputs, what
@@ -52,6 +53,10 @@ class Estimates(Protocol):
 
     def basis(self, task: int, size_mib: int) -> Basis:
         """Return what ``exec_s`` of the same arguments rests on."""
+        ...
+
+    def spread(self, task: int, size_mib: int) -> Spread:
+        """Return how execution times scatter around ``exec_s`` of the same arguments."""
         ...
 
 
@@ -120,3 +125,7 @@ class DeclaredEstimates:
     def basis(self, task: int, size_mib: int) -> Basis:
         """Return ``declared`` or ``unknown``."""
         return "unknown" if self._declared_s[task] is None else "declared"
+
+    def spread(self, task: int, size_mib: int) -> Spread:
+        """Return an assumed spread: users know their tasks within a factor of two, of others nothing is known."""
+        return Spread(0.0, 0.0, UNKNOWN_SIGMA if self._declared_s[task] is None else DECLARED_SIGMA)

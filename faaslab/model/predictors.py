@@ -12,7 +12,7 @@ from faaslab.model.learning import Effects, FunctionModel, effective_sizes, lear
 from faaslab.model.platform_times import Direction, PlatformTimes, StartKind, StartTime, TransferTime, widened
 from faaslab.model.samples import MEASURED, WHATS, Sample, SampleColumns, Source, constant_bytes, model_name
 from faaslab.model.sizes import MIB_PER_VCPU, check_size
-from faaslab.model.variation import DECLARED_SIGMA, SIGMA_WEIGHT, UNKNOWN_SIGMA, Shares, Spread
+from faaslab.model.variation import SIGMA_WEIGHT, Shares, Spread
 
 if TYPE_CHECKING:
     from faaslab.graph.dag import DAG, Kind
@@ -261,8 +261,7 @@ class PredictedEstimates:
         """Return how execution times scatter around ``exec_s`` of the same arguments."""
         model = self._models[task]
         if model is None:
-            known = self._declared.basis(task, size_mib) == "declared"
-            return Spread(0.0, 0.0, DECLARED_SIGMA if known else UNKNOWN_SIGMA)
+            return self._declared.spread(task, size_mib)
         parts = self.predictor.time_shares
         variance = model.variance
         own = variance * (parts.rest + parts.task * (1 - self._effects[task][1]))

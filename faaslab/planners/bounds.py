@@ -22,7 +22,7 @@ class Bounds:
 
 def lower_bounds(dag: DagView, ctx: PlanContext) -> Bounds:
     """Return bounds on makespan and cost of every plan of a DAG."""
-    estimates: Estimates = ctx.estimates_for(dag)
+    estimates: Estimates = ctx.predictor
     prices = ctx.platform.prices
     longest_s = [0.0] * len(dag)
     cost_usd = prices.usd_per_request if len(dag) else 0.0

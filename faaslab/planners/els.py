@@ -33,7 +33,7 @@ class Els:
     def plans(self, dag: DagView, ctx: PlanContext) -> Iterator[Plan]:
         """Yield the plan of every size and exchange rate."""
         for size_mib in ctx.sizes_for(dag):
-            timing = Timing.at(size_mib, dag, ctx.estimates_for(dag), ctx.platform)
+            timing = Timing.at(size_mib, dag, ctx.predictor, ctx.platform)
             order = by_rank(dag, timing)
             for kappa in KAPPAS:
                 yield self._at(kappa, timing, order, dag, ctx)

@@ -41,7 +41,7 @@ class Heft:
         return ctx.best(dag, (self._at(size_mib, dag, ctx) for size_mib in ctx.sizes_for(dag)))
 
     def _at(self, size_mib: int, dag: DagView, ctx: PlanContext) -> Plan:
-        timing = Timing.at(size_mib, dag, ctx.estimates_for(dag), ctx.platform)
+        timing = Timing.at(size_mib, dag, ctx.predictor, ctx.platform)
         workers = Workers(dag, timing)
         # Workers that made none of a task's inputs differ only by when they are free: the one that has been free for
         # longest is as good as any that is free when the inputs are there, and better than those that are not.

@@ -13,22 +13,29 @@
     result.compute(planner=TwoWorkers())
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from faaslab.errors import PlanError
-from faaslab.model.estimates import DeclaredEstimates, Estimates
+from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform, platform_named
-from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan
+from faaslab.model.sla import Sla
+from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan, check_plan
 from faaslab.planners.objective import Objective
-from faaslab.simulate import Simulation, simulate_plan
+from faaslab.simulate import Simulation, Simulator
+
+DEFAULT_BUDGET = 1_000_000
+"""Simulated tasks; a few seconds in plain Python, less than one where numba is installed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlanContext:
-    """What a planner may use."""
+    """What a planner may use when it plans one DAG."""
 
+    learn: Callable[[], Estimates]
+    """Returns what is known of the DAG's tasks; called once, and only if a planner asks for ``predictor``."""
     sizes: tuple[int, ...]
     """Allowed worker sizes in MiB, in rising order, at least one."""
     seed: int = 0
@@ -37,12 +44,27 @@ class PlanContext:
     """What the plan is for."""
     objective: Objective = field(default_factory=Objective)
     """What makes one plan better than another."""
-    estimates: Estimates | None = None
-    """What is known of the tasks; None: what their options declare. Ask ``estimates_for``."""
+    sla: Sla = field(default_factory=Sla)
+    """With which confidence makespan and cost are predicted."""
+    budget: int = DEFAULT_BUDGET
+    """How much a planner may search: each simulation of a plan costs its number of tasks. A count, not seconds, so that
+    the same plan is found on any machine."""
 
-    def estimates_for(self, dag: DagView) -> Estimates:
-        """Return what is known of a DAG's tasks."""
-        return DeclaredEstimates(dag) if self.estimates is None else self.estimates
+    @cached_property
+    def predictor(self) -> Estimates:
+        """What is known of the DAG's tasks: times by size, outputs, how they vary, and what each rests on."""
+        return self.learn()
+
+    @cached_property
+    def _simulators(self) -> dict[int, tuple[DagView, Simulator]]:
+        return {}
+
+    def simulator(self, dag: DagView) -> Simulator:
+        """Return the simulator of this platform with a DAG's predictor, made once."""
+        found = self._simulators.get(id(dag))
+        if found is None:
+            found = self._simulators[id(dag)] = (dag, Simulator(dag, self.predictor, self.platform))
+        return found[1]
 
     def sizes_for(self, dag: DagView) -> tuple[int, ...]:
         """Return the allowed sizes at which every task of a DAG can run.
@@ -54,8 +76,14 @@ class PlanContext:
         return tuple(size_mib for size_mib in self.sizes if size_mib >= smallest_mib)
 
     def simulate(self, dag: DagView, plan: Plan) -> Simulation:
-        """Return what a plan comes to if everything takes its median."""
-        return simulate_plan(dag, plan, self.estimates_for(dag), self.platform)
+        """Return what a plan comes to if everything takes its median.
+
+        Raises:
+            PlanError: The plan can't be run.
+        """
+        check_plan(dag, plan)
+        simulator = self.simulator(dag)
+        return simulator.run(simulator.place(plan))
 
     def best(self, dag: DagView, plans: Iterable[Plan]) -> Plan:
         """Return the plan that the objective prefers; of equals the first."""
@@ -110,6 +138,7 @@ class PlanContext:
                 "seed": self.seed,
                 "platform": self.platform.name,
                 "objective": asdict(self.objective),
+                "sla": self.sla.name,
             },
             reasons=reasons,
         )

@@ -5,10 +5,11 @@ from typing import Any
 
 from faaslab.errors import PlanError
 from faaslab.graph import DAG
-from faaslab.model.estimates import Estimates
+from faaslab.model.estimates import DeclaredEstimates, Estimates
 from faaslab.model.history import History, Snapshot
 from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
+from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, check_plan
 from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.critical_path import CriticalPath
@@ -16,7 +17,7 @@ from faaslab.planners.els import Els
 from faaslab.planners.heft import Heft
 from faaslab.planners.objective import Objective
 from faaslab.planners.per_task import PerTask
-from faaslab.planners.planner import PlanContext, Planner
+from faaslab.planners.planner import DEFAULT_BUDGET, PlanContext, Planner
 from faaslab.planners.single_worker import SingleWorker
 from faaslab.planners.uniform import Uniform
 from faaslab.planners.wukong import Wukong
@@ -58,6 +59,8 @@ def plan_context(
     sizes: Iterable[int] | None = None,
     optimizations: Iterable[str] | None = None,
     seed: int = 0,
+    sla: str | Sla = "average",
+    budget: int = DEFAULT_BUDGET,
     platform: str | Platform = "lambda",
     objective: str | float = "makespan",
     deadline_s: float | None = None,
@@ -72,6 +75,8 @@ def plan_context(
         sizes: Allowed worker sizes in MiB; by default one vCPU (1,769 MiB) and whatever more tasks ask for.
         optimizations: Names of optimizations beside the two that are always on; an empty list turns all off.
         seed: For planners that draw random numbers.
+        sla: ``"average"``, or the percentile with which makespan and cost are predicted, like ``"p90"``.
+        budget: How much a planner may search, in simulated tasks: simulations of a plan times its number of tasks.
         platform: What the plan is for: a name (``"lambda"``, ``"openwhisk"``, ``"this machine"``, ``"none"``), or a
             platform. Planners that predict nothing don't ask.
         objective: ``"makespan"``, ``"cost"``, or how many seconds of makespan a dollar is worth.
@@ -82,28 +87,39 @@ def plan_context(
 
     Raises:
         ConfigError: No size, one that no worker can have, or there is no such platform.
-        PlanError: An optimization or the objective is unknown, a limit is not above 0, or both ``estimates`` and
-            ``history`` are given.
+        PlanError: An optimization, the objective or the SLA is unknown, a limit or the budget is not above 0, or both
+            ``estimates`` and ``history`` are given.
     """
-    if history is not None:
+    if history is not None and estimates is not None:
+        raise PlanError("both estimates and history are given; tasks' times come from one of them")
+    if history is not None and not isinstance(dag, DAG):
+        raise PlanError(f"a history knows tasks by their functions, which {type(dag).__name__} has not; plan a DAG")
+    if budget < 1:
+        raise PlanError(f"budget is {budget!r}, must be 1 simulated task or more")
+
+    def learn() -> Estimates:
         if estimates is not None:
-            raise PlanError("both estimates and history are given; tasks' times come from one of them")
+            return estimates
+        if history is None:
+            return DeclaredEstimates(dag)
         from faaslab.model.predictors import Predictor
 
-        if not isinstance(dag, DAG):
-            raise PlanError(f"a history knows tasks by their functions, which {type(dag).__name__} has not; plan a DAG")
+        assert isinstance(dag, DAG)
         snapshot = history.snapshot() if isinstance(history, History) else history
-        estimates = Predictor.from_history(snapshot).estimates(dag)
+        return Predictor.from_history(snapshot).estimates(dag)
+
     if sizes is None:
         asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
         sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in asked if size_mib > DEFAULT_SIZE_MIB}
     return PlanContext(
+        learn=learn,
         sizes=check_sizes(sizes),
         seed=seed,
+        sla=Sla.named(sla),
+        budget=budget,
         optimizations=_optimizations(optimizations),
         platform=platform if isinstance(platform, Platform) else platform_named(platform),
         objective=Objective.named(objective, deadline_s, cost_cap_usd),
-        estimates=estimates,
     )
 
 

@@ -41,7 +41,7 @@ def group(dag: DagView, ctx: PlanContext, size_mib: int) -> tuple[list[int], lis
         ctx: Knows what is expected of its tasks.
         size_mib: Size at which their times are compared.
     """
-    estimates = ctx.estimates_for(dag)
+    estimates = ctx.predictor
     exec_s = [estimates.exec_s(task, size_mib) for task in range(len(dag))]
     output_bytes = [estimates.output_bytes(task) for task in range(len(dag))]
     worker_of, reasons = [-1] * len(dag), [""] * len(dag)

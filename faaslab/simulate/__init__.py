@@ -10,6 +10,7 @@ from faaslab.plan import DagView, Plan, check_plan
 from faaslab.simulate.draws import Draws
 from faaslab.simulate.placement import FlatDag, Placement, place
 from faaslab.simulate.simulation import SimulatedWorker, Simulation, run_placement
+from faaslab.simulate.simulator import Simulator
 from faaslab.trace import Trace
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Placement",
     "SimulatedWorker",
     "Simulation",
+    "Simulator",
     "place",
     "run_placement",
     "simulate",

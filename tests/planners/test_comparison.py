@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import faaslab as fl
 from faaslab.graph.generators import fork_join
 from faaslab.model.estimates import DeclaredEstimates
-from faaslab.planners import PLANNERS, PlanContext, compare, plan_dag
+from faaslab.planners import PLANNERS, compare, plan_dag
 from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.registry import plan_context
 from tests.plan.dags import FakeDag, dags
@@ -23,7 +23,7 @@ def test_bounds_by_hand() -> None:
     assert bounds.makespan_s == pytest.approx(0.025 + 5.0)
     assert bounds.cost_usd == pytest.approx(5.0 * 1769 / 1024 * 1.66667e-5 + 2e-7)
     none = FakeDag(())
-    assert lower_bounds(none, PlanContext((1769,))) == lower_bounds(none, PlanContext((512,)))
+    assert lower_bounds(none, plan_context(none, sizes=[1769])) == lower_bounds(none, plan_context(none, sizes=[512]))
 
 
 @given(dags(max_tasks=8), st.sampled_from(sorted(PLANNERS)), st.sampled_from(["lambda", "none"]))

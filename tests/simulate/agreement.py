@@ -10,6 +10,7 @@ from faaslab.launchers.virtual import VirtualLauncher
 from faaslab.model.estimates import Basis
 from faaslab.model.platform import Platform
 from faaslab.model.profiles import PlatformProfile
+from faaslab.model.variation import Spread
 from faaslab.plan import Plan
 from faaslab.simulate import Simulation, simulate_plan
 from faaslab.trace import Trace
@@ -33,6 +34,9 @@ class Twin:
 
     def basis(self, task: int, size_mib: int) -> Basis:
         return "measured"
+
+    def spread(self, task: int, size_mib: int) -> Spread:
+        return Spread(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from faaslab.model.estimates import Basis
 from faaslab.model.platform import Platform
 from faaslab.model.prices import Prices
 from faaslab.model.profiles import PlatformProfile
+from faaslab.model.variation import Spread
 from faaslab.plan import Assignment, Plan
 from faaslab.simulate import Simulation, simulate_plan
 from tests.plan.dags import FakeDag
@@ -31,6 +32,9 @@ class Known:
 
     def basis(self, task: int, size_mib: int) -> Basis:
         return "declared"
+
+    def spread(self, task: int, size_mib: int) -> Spread:
+        return Spread(0.0, 0.0, 0.0)
 
 
 def platform(**settings: Any) -> Platform:

@@ -1,0 +1,63 @@
+"""Simulating many plans of one DAG: flattened once, and compiled once that pays, where numba is installed."""
+
+from importlib.util import find_spec
+
+from faaslab.model.estimates import Estimates
+from faaslab.model.platform import Platform
+from faaslab.plan import DagView, Plan
+from faaslab.simulate.draws import Draws
+from faaslab.simulate.placement import FlatDag, Placement, place
+from faaslab.simulate.simulation import Simulation, run_placement
+
+COMPILE_AFTER = 300_000
+"""Simulated tasks that take plain Python about as long as it takes to load what numba has compiled before: whoever has
+asked for so many is likely to ask for more."""
+
+
+class Simulator:
+    """Simulates plans of one DAG on one platform. What comes out does not depend on whether numba is there.
+
+    Args:
+        dag: The DAG.
+        estimates: How long its tasks take and how large their outputs are.
+        platform: Where they run.
+
+    Attributes:
+        platform: Where tasks run.
+        flat: The DAG with its estimates.
+        spent: How many tasks have been simulated.
+
+    Raises:
+        ConfigError: An estimate is negative or not a number.
+    """
+
+    def __init__(self, dag: DagView, estimates: Estimates, platform: Platform) -> None:
+        self.platform = platform
+        self.flat = FlatDag.of(dag, estimates)
+        self.spent = 0
+        self._compiled: FlatDag | None = None
+
+    def place(self, plan: Plan) -> Placement:
+        """Return a plan as ``run`` takes it; that it can be run is not checked.
+
+        Raises:
+            ConfigError: An execution time is negative or not a number.
+        """
+        if self._compiled is None and self.spent >= COMPILE_AFTER and find_spec("numba") is not None:
+            from faaslab.simulate.compiled import compiled_dag
+
+            self._compiled = compiled_dag(self.flat)
+        if self._compiled is None:
+            return place(self.flat, plan, self.platform)
+        from faaslab.simulate.compiled import place_compiled
+
+        return place_compiled(self._compiled, plan, self.platform)
+
+    def run(self, placement: Placement, draws: Draws | None = None) -> Simulation:
+        """Simulate one run of a placement that ``place`` has returned; see ``run_placement``."""
+        self.spent += len(placement.worker_of)
+        if placement.flat is self.flat:
+            return run_placement(placement, draws)
+        from faaslab.simulate.compiled import run_compiled
+
+        return run_compiled(placement, draws)
