@@ -13,6 +13,7 @@ faults give the same events, byte by byte.
 """
 
 import heapq
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -114,6 +115,8 @@ class VirtualLauncher:
         model: How long things take.
         faults: What goes wrong.
         limit: How many containers may exist at a time.
+        vcpus: How many vCPUs they may have together.
+        memory_mib: How much memory their sizes together may be.
         requirements: What tasks import; tasks run in this Python, which must have it.
 
     Raises:
@@ -129,6 +132,8 @@ class VirtualLauncher:
         model: VirtualModel | None = None,
         faults: FaultSchedule | None = None,
         limit: int = 1000,
+        vcpus: float = math.inf,
+        memory_mib: float = math.inf,
         requirements: Sequence[str] | str = (),
     ) -> None:
         check_installed(read_requirements(requirements), self.name)
@@ -138,6 +143,8 @@ class VirtualLauncher:
         self.model = model or VirtualModel()
         self.faults = faults or FaultSchedule()
         self.limit = limit
+        self.vcpus = vcpus
+        self.memory_mib = memory_mib
         self.clock = VirtualClock()
         self.journal = Journal()
         """Of the last run."""
@@ -221,7 +228,7 @@ class _World:
         self._storage = storage
         self._run = run
         self._secret = secret
-        self._pool = PoolManager(storage, Limits(launcher.limit))
+        self._pool = PoolManager(storage, Limits(launcher.limit, launcher.vcpus, launcher.memory_mib))
         self._config = config
         self._on_event = on_event
         self._rng = random.Random(f"{launcher.seed}/latency")

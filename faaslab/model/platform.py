@@ -21,6 +21,8 @@ class Platform:
         prices: What running costs. Platforms without prices of their own have those of AWS Lambda, as traces of local
             runs have, so that plans can be compared.
         concurrency: How many containers may exist at a time.
+        vcpus: How many vCPUs all containers together may have; infinite: no limit.
+        memory_mib: How much memory their sizes together may be.
         cores: CPUs that all containers share; infinite: each has its own, as in a cloud.
         client_invokes_per_s: How fast the first invocations of a run follow each other; infinite: they come together,
             as from our client, which hands them to the store in one call.
@@ -32,6 +34,8 @@ class Platform:
     profile: PlatformProfile
     prices: Prices = field(default_factory=Prices)
     concurrency: int = REGION_CONCURRENCY
+    vcpus: float = math.inf
+    memory_mib: float = math.inf
     cores: float = math.inf
     client_invokes_per_s: float = math.inf
 
@@ -39,7 +43,7 @@ class Platform:
         limit: object = self.concurrency
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise ConfigError(f"Platform.concurrency is {limit!r}, must be a whole number of 1 or more")
-        for name in ("cores", "client_invokes_per_s"):
+        for name in ("vcpus", "memory_mib", "cores", "client_invokes_per_s"):
             value = getattr(self, name)
             if not value > 0:
                 raise ConfigError(f"Platform.{name} is {value}, must be above 0 (math.inf: no limit)")

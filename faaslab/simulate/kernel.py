@@ -42,11 +42,13 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     Returns:
         Makespan, cost, GB-seconds, instances, containers, sinks that were not stored (0 of a valid plan).
     """
-    latency_s, invocation_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers
+    latency_s, invocation_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:10]
+    most_cpus, most_gb = numbers[10:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
     roots, up_from, up_task, is_sink, impure, frame_bytes = dag
     exec_s, load_of, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
-    follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch, cold_s = placed[10:]
+    follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
+    pool_cpus, cold_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
     turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why = tasks
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by, i_yielded, i_turned_s = instances
@@ -87,6 +89,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     queued = [0] * pools
     i_after = [-1] * capacity
     pending = alive = leaving = containers = count = 0
+    alive_cpus = alive_gb = leaving_cpus = leaving_gb = 0.0
     makespan_s = cost_usd = gb_seconds = 0.0
     invoked = [0]
     invoked.pop()
@@ -162,10 +165,12 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                 free = key
                 booting[c_pool[free]] -= 1
             elif kind == YIELD:
-                leaving -= 1
                 yielding[key] = 0
                 i = current[key]
                 free = i_container[i]
+                leaving -= 1
+                leaving_cpus -= pool_cpus[c_pool[free]]
+                leaving_gb -= pool_gb[c_pool[free]]
                 task = waiting_for[key]
                 ended = i
                 last = before[task]
@@ -178,8 +183,13 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                 else:
                     gate[key] = task
             elif kind == LEAVE:
+                pool = c_pool[key]
                 leaving -= 1
+                leaving_cpus -= pool_cpus[pool]
+                leaving_gb -= pool_gb[pool]
                 alive -= 1
+                alive_cpus -= pool_cpus[pool]
+                alive_gb -= pool_gb[pool]
             elif kind == ROOT:
                 while key < len(roots):
                     root_s = key * gap_s
@@ -210,6 +220,8 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
             container = newest[pool]
             if container >= 0 and c_until_s[container] <= now_s:
                 alive -= idle[pool]
+                alive_cpus -= idle[pool] * pool_cpus[pool]
+                alive_gb -= idle[pool] * pool_gb[pool]
                 idle[pool] = 0
                 oldest[pool] = newest[pool] = container = -1
             if container >= 0:
@@ -356,14 +368,26 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
         if len(going) > 0:
             going.clear()
 
-        # The gateway: new containers while the limit allows, then idle ones of other sizes and waiting workers go.
+        # The gateway: new containers while the limits allow, then idle ones of other sizes and waiting workers go; see
+        # ``launchers.pool.pool_changes``, with which tests compare this.
         if pending > 0 and (alive < concurrency or pools > 1 or asked_at < len(asked)):
-            room = leaving
+            # What is left now, and what will be once those that were told to leave have gone.
+            slots = concurrency - alive
+            cpus = most_cpus - alive_cpus
+            gb = most_gb - alive_gb
+            slots_soon = slots + leaving
+            cpus_soon = cpus + leaving_cpus
+            gb_soon = gb + leaving_gb
             stuck = False
             for pool in range(pools - 1, -1, -1):
-                for _ in range(queued[pool] - booting[pool]):
-                    if alive >= concurrency:
+                need_cpus = pool_cpus[pool]
+                need_gb = pool_gb[pool]
+                needed = queued[pool] - booting[pool]
+                while needed > 0:
+                    fits = min(needed, slots, int(cpus // need_cpus), int(gb // need_gb))
+                    if fits < 1:
                         for other in range(pools):
+                            gone = 0
                             while oldest[other] >= 0 and c_until_s[oldest[other]] <= now_s:
                                 container = oldest[other]
                                 oldest[other] = c_newer[container]
@@ -371,68 +395,106 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                                     c_older[oldest[other]] = -1
                                 else:
                                     newest[other] = -1
-                                idle[other] -= 1
-                                alive -= 1
-                    if alive < concurrency:
-                        container = containers
-                        containers += 1
-                        alive += 1
-                        booting[pool] += 1
-                        c_pool[container] = pool
-                        c_ready_s[container] = now_s + cold_s[container] + latency_s
-                        heapq.heappush(heap, (c_ready_s[container] + half_s, BOOT, container))
+                                gone += 1
+                            idle[other] -= gone
+                            alive -= gone
+                            alive_cpus -= gone * pool_cpus[other]
+                            alive_gb -= gone * pool_gb[other]
+                            slots += gone
+                            slots_soon += gone
+                            cpus += gone * pool_cpus[other]
+                            cpus_soon += gone * pool_cpus[other]
+                            gb += gone * pool_gb[other]
+                            gb_soon += gone * pool_gb[other]
+                        fits = min(needed, slots, int(cpus // need_cpus), int(gb // need_gb))
+                    if fits >= 1:
+                        for container in range(containers, containers + fits):
+                            c_pool[container] = pool
+                            c_ready_s[container] = now_s + cold_s[container] + latency_s
+                            heapq.heappush(heap, (c_ready_s[container] + half_s, BOOT, container))
+                        needed -= fits
+                        booting[pool] += fits
+                        containers += fits
+                        alive += fits
+                        alive_cpus += fits * need_cpus
+                        alive_gb += fits * need_gb
+                        slots -= fits
+                        slots_soon -= fits
+                        cpus -= fits * need_cpus
+                        cpus_soon -= fits * need_cpus
+                        gb -= fits * need_gb
+                        gb_soon -= fits * need_gb
                         continue
-                    if room > 0:
-                        room -= 1
-                        continue
-                    victim = -1
-                    for other in range(pools):
-                        if queued[other] == 0 and idle[other] > (idle[victim] if victim >= 0 else 0):
-                            victim = other
-                    if victim >= 0:
-                        container = oldest[victim]
-                        oldest[victim] = c_newer[container]
-                        if oldest[victim] >= 0:
-                            c_older[oldest[victim]] = -1
-                        else:
-                            newest[victim] = -1
-                        idle[victim] -= 1
+                    while slots_soon < 1 or cpus_soon < need_cpus or gb_soon < need_gb:
+                        victim = -1
+                        for other in range(pools):
+                            if queued[other] == 0 and idle[other] > (idle[victim] if victim >= 0 else 0):
+                                victim = other
+                        if victim >= 0:
+                            container = oldest[victim]
+                            oldest[victim] = c_newer[container]
+                            if oldest[victim] >= 0:
+                                c_older[oldest[victim]] = -1
+                            else:
+                                newest[victim] = -1
+                            idle[victim] -= 1
+                            leaving += 1
+                            leaving_cpus += pool_cpus[victim]
+                            leaving_gb += pool_gb[victim]
+                            slots_soon += 1
+                            cpus_soon += pool_cpus[victim]
+                            gb_soon += pool_gb[victim]
+                            heapq.heappush(heap, (now_s + latency_s, LEAVE, container))
+                            continue
+                        owner = -1
+                        while asked_at < len(asked) and owner < 0:
+                            owner, task = asked[asked_at]
+                            asked_at += 1
+                            if waiting_for[owner] != task or yielding[owner]:
+                                owner = -1
+                        if owner < 0:
+                            stuck = True
+                            break
+                        # What it keeps for its own later tasks goes to the store first.
+                        yielding[owner] = 1
+                        other = pool_of[task]
                         leaving += 1
-                        heapq.heappush(heap, (now_s + latency_s, LEAVE, container))
-                        continue
-                    owner = -1
-                    while asked_at < len(asked) and owner < 0:
-                        owner, task = asked[asked_at]
-                        asked_at += 1
-                        if waiting_for[owner] != task or yielding[owner]:
-                            owner = -1
-                    if owner < 0:
-                        stuck = True
+                        leaving_cpus += pool_cpus[other]
+                        leaving_gb += pool_gb[other]
+                        slots_soon += 1
+                        cpus_soon += pool_cpus[other]
+                        gb_soon += pool_gb[other]
+                        gone_s = max(now_s, called_s[owner]) + half_s
+                        other = task
+                        while other >= 0:
+                            for edge in range(up_from[other], up_from[other + 1]):
+                                kept = up_task[edge]
+                                if (
+                                    worker_of[kept] == owner
+                                    and position[kept] < position[task]
+                                    and visible_s[kept] == never
+                                ):
+                                    visible_s[kept] = -1.0
+                                    gone_s += blob_s[kept] + frame_s[kept]
+                            other = following[other]
+                        gone_s += half_s
+                        other = task
+                        while other >= 0:
+                            for edge in range(up_from[other], up_from[other + 1]):
+                                if visible_s[up_task[edge]] == -1.0:
+                                    visible_s[up_task[edge]] = gone_s
+                            other = following[other]
+                        heapq.heappush(heap, (gone_s, YIELD, owner))
+                    if stuck:
                         break
-                    # What it keeps for its own later tasks goes to the store first.
-                    yielding[owner] = 1
-                    leaving += 1
-                    gone_s = max(now_s, called_s[owner]) + half_s
-                    other = task
-                    while other >= 0:
-                        for edge in range(up_from[other], up_from[other + 1]):
-                            kept = up_task[edge]
-                            if (
-                                worker_of[kept] == owner
-                                and position[kept] < position[task]
-                                and visible_s[kept] == never
-                            ):
-                                visible_s[kept] = -1.0
-                                gone_s += blob_s[kept] + frame_s[kept]
-                        other = following[other]
-                    gone_s += half_s
-                    other = task
-                    while other >= 0:
-                        for edge in range(up_from[other], up_from[other + 1]):
-                            if visible_s[up_task[edge]] == -1.0:
-                                visible_s[up_task[edge]] = gone_s
-                        other = following[other]
-                    heapq.heappush(heap, (gone_s, YIELD, owner))
+                    # What becomes free is meant for this pool.
+                    needed -= 1
+                    slots_soon -= 1
+                    cpus_soon -= need_cpus
+                    gb_soon -= need_gb
+                    slots -= 1
+                    cpus -= need_cpus
+                    gb -= need_gb
                 if stuck:
                     break
     return makespan_s, cost_usd, gb_seconds, count, containers, sinks_left

@@ -19,6 +19,9 @@ from faaslab.plan import DagView, Plan
 NARROW = 64
 """Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
 
+_NO_LIMIT = 1e12
+"""Of vCPUs and GiB: numbers that can be divided, which infinity can't."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlatDag:
@@ -152,7 +155,7 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
 
     Raises:
         ConfigError: An execution time is negative or not a number.
-        PlanError: The plan has another number of tasks.
+        PlanError: The plan has another number of tasks, or a worker that the platform can never have.
     """
     return place_columns(flat, plan, platform, arrange, list, filled_list)
 
@@ -191,6 +194,7 @@ def place_columns(
     pool_index = {size_mib: number for number, size_mib in enumerate(sizes_mib)}
     pool_of = [pool_index[size_mib] for size_mib in size_mib_of]
     shares = [min(1.0, vcpus(size_mib)) for size_mib in sizes_mib]
+    _check_fits(sizes_mib, platform)
 
     profile, prices, config = platform.profile, platform.prices, Config()
     latency_s = profile.store_latency_s
@@ -234,6 +238,9 @@ def place_columns(
         prices.usd_per_gb_s,
         prices.usd_per_request,
         float(room_bytes),
+        # Sums of shares that fill a budget exactly must not fail by a rounding error.
+        min(platform.vcpus, _NO_LIMIT) + 1e-9,
+        min(platform.memory_mib / 1024, _NO_LIMIT) + 1e-9,
     )
     sinks = int(sum(flat.arrays[3]))
     limits = (platform.concurrency, int(prices.bill_cold_start), len(sizes_mib), inline_bytes, sinks)
@@ -267,12 +274,23 @@ def place_columns(
             take_carry_s,
             take_fetch_s,
             touch,
+            column([vcpus(size_mib) for size_mib in sizes_mib]),
         ),
         changing=(missing, waits, carry_s, fetch_s),
         # Each wait of a planned worker can end in a yield, and its plan makes it wait at most once for each task.
         capacity=2 * count,
         rides=rides,
     )
+
+
+def _check_fits(sizes_mib: Sequence[int], platform: Platform) -> None:
+    """Refuse sizes of which not even one worker fits."""
+    for size_mib in sizes_mib:
+        if vcpus(size_mib) > platform.vcpus + 1e-9 or size_mib > platform.memory_mib:
+            raise PlanError(
+                f"a worker of {size_mib} MiB has {vcpus(size_mib):.2f} vCPUs, all workers on {platform.name!r} "
+                f"together {platform.vcpus:g} vCPUs and {platform.memory_mib:g} MiB; plan with smaller sizes"
+            )
 
 
 def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any, outputs: Any) -> None:

@@ -1,5 +1,6 @@
 """The same DAG and plan on the virtual launcher and in the simulator, with the same numbers."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,9 +53,19 @@ class Pair:
         return self.simulation.makespan_s / self.trace.metrics["makespan_s"] - 1
 
 
-def pair_of(dag: DAG, plan: Plan, model: VirtualModel, *, limit: int = 1000, config: Config = CONFIG) -> Pair:
+def pair_of(
+    dag: DAG,
+    plan: Plan,
+    model: VirtualModel,
+    *,
+    limit: int = 1000,
+    vcpus: float = math.inf,
+    memory_mib: float = math.inf,
+    config: Config = CONFIG,
+) -> Pair:
     """Run a plan on the virtual launcher, then simulate it."""
-    ended = run_on(VirtualLauncher(0, replace(model, jitter=0.0), limit=limit), dag, plan, config=config)
+    launcher = VirtualLauncher(0, replace(model, jitter=0.0), limit=limit, vcpus=vcpus, memory_mib=memory_mib)
+    ended = run_on(launcher, dag, plan, config=config)
     assert ended.error is None
     manifest = Manifest(
         run="run",
@@ -76,7 +87,9 @@ def pair_of(dag: DAG, plan: Plan, model: VirtualModel, *, limit: int = 1000, con
         download_bytes_per_s=model.bandwidth_bytes_per_s,
         store_latency_s=model.store_latency_s,
     )
-    simulation = simulate_plan(dag, plan, Twin(dag, model, sizes), Platform(profile, concurrency=limit))
+    simulation = simulate_plan(
+        dag, plan, Twin(dag, model, sizes), Platform(profile, concurrency=limit, vcpus=vcpus, memory_mib=memory_mib)
+    )
     return Pair(trace, simulation)
 
 

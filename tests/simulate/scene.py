@@ -39,7 +39,8 @@ class Known:
 
 def platform(**settings: Any) -> Platform:
     """Return a platform on which only a cold start takes time, of 1 s; ``settings`` of profile and platform differ."""
-    limits = {name: settings.pop(name) for name in ("concurrency", "cores", "client_invokes_per_s") if name in settings}
+    names = ("concurrency", "vcpus", "memory_mib", "cores", "client_invokes_per_s")
+    limits = {name: settings.pop(name) for name in names if name in settings}
     prices = settings.pop("prices", Prices())
     return Platform(PlatformProfile("test", "made up", **{"cold_start_s": 1.0, **settings}), prices, **limits)
 

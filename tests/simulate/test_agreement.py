@@ -86,6 +86,19 @@ def test_same_time_at_the_limit(shape: str, limit: int) -> None:
             assert course(simulated) == course(virtual), planner
 
 
+@pytest.mark.parametrize("budget", [{"vcpus": 2.0}, {"memory_mib": 3600}])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_same_time_within_a_budget(shape: str, budget: dict[str, float]) -> None:
+    """Where containers share a budget of vCPUs or memory, runs take the same time; without yields, the same way."""
+    for planner in PLANNERS:
+        dag = dag_of(shape)
+        pair = pair_of(dag, plan_named(dag, planner), SLOW_STORE, **budget, config=Config(heartbeat_s=0.01))  # type: ignore[arg-type]
+        simulated, virtual = pair.simulation.trace(), pair.trace
+        assert abs(pair.deviation) < 0.03, planner
+        if not planner.startswith("mixed"):
+            assert course(simulated) == course(virtual), planner
+
+
 @pytest.mark.parametrize("planner", ["per_task", "wukong", "single_worker"])
 def test_large_outputs_take_the_same_time(planner: str) -> None:
     """Outputs that are uploaded and downloaded as blobs take as long as in the virtual run."""

@@ -33,12 +33,20 @@ def assert_same(dag: DagView, planner: str, seed: int, where: Platform, draws: D
     assert plain.trace().events == fast.trace().events
 
 
-@given(dags(), st.sampled_from(PLANNERS), st.integers(0, 3), st.sampled_from((1, 3, 1000)), st.sampled_from((1.5, 1e9)))
+@given(
+    dags(),
+    st.sampled_from(PLANNERS),
+    st.integers(0, 3),
+    st.sampled_from((1, 3, 1000)),
+    st.sampled_from((6.0, 1e9)),
+    st.sampled_from((1.5, 1e9)),
+)
 @settings(max_examples=150, deadline=None)
-def test_equal_to_plain_python(dag: FakeDag, planner: str, seed: int, limit: int, cores: float) -> None:
+def test_equal_to_plain_python(dag: FakeDag, planner: str, seed: int, limit: int, vcpus: float, cores: float) -> None:
     """Every number of a compiled run is that of the plain one, bit by bit."""
     where = platform(
         concurrency=limit,
+        vcpus=vcpus,
         cores=float("inf") if cores > 1e6 else cores,
         store_latency_s=0.01,
         upload_bytes_per_s=1e6,

@@ -150,6 +150,18 @@ def test_another_size_is_evicted_at_the_limit() -> None:
     assert [worker.size_mib for worker in run.workers] == [1769, 3538]
 
 
+def test_vcpus_and_memory_are_shared_out() -> None:
+    """Containers queue where their vCPUs, or their memory, together would exceed the budget; large ones go first."""
+    names = ["a", "b", "c"]
+    run = simulated([()] * 3, names, [1, 2, 4], vcpus=2.0)
+    assert spans(run) == [(1, 2), (1, 3), (2, 6)]
+    assert run.containers == 2
+    run = simulated([()] * 3, names, [1, 2, 4], sizes=[512, 1024, 512], memory_mib=1024)
+    assert spans(run) == [(4, 5), (1, 3), (4, 8)]
+    with pytest.raises(PlanError, match=r"3538 MiB has 2.00 vCPUs, all workers on 'test' together 1 vCPUs"):
+        simulated([()], ["a"], [1], sizes=[3538], vcpus=1.0)
+
+
 @pytest.mark.parametrize("planned", [True, False])
 def test_tasks_share_the_cores(planned: bool) -> None:
     """Sixteen tasks of one second on two cores take eight, not one; a short one among them leaves early."""
