@@ -8,7 +8,7 @@ from faaslab.model.estimates import DeclaredEstimates, Estimates
 from faaslab.model.platform import Platform, platform_named
 from faaslab.plan import DagView, Plan, check_plan
 from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import FlatDag, Placement, place
+from faaslab.simulate.placement import FlatDag, Layout, Placement, place
 from faaslab.simulate.simulation import SimulatedWorker, Simulation, run_placement
 from faaslab.simulate.simulator import Simulator
 from faaslab.trace import Trace
@@ -16,6 +16,7 @@ from faaslab.trace import Trace
 __all__ = [
     "Draws",
     "FlatDag",
+    "Layout",
     "Placement",
     "SimulatedWorker",
     "Simulation",

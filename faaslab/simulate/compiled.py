@@ -17,13 +17,19 @@ from faaslab.model.platform import Platform
 from faaslab.plan import Plan
 from faaslab.simulate import kernel
 from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import FlatDag, Placement, arrange, place_columns
+from faaslab.simulate.placement import FlatDag, Layout, Placement, arrange, place_columns, place_layout
 from faaslab.simulate.simulation import Simulation, run_columns
 
 
 def compiled_dag(flat: FlatDag) -> FlatDag:
     """Return a DAG whose columns are arrays: what ``place_compiled`` takes."""
-    return replace(flat, arrays=tuple(map(_column, flat.arrays)), successors=tuple(map(_column, flat.successors)))
+    return replace(
+        flat,
+        arrays=tuple(map(_column, flat.arrays)),
+        successors=tuple(map(_column, flat.successors)),
+        visible=_column(flat.visible),
+        _puts={},
+    )
 
 
 def place_compiled(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
@@ -34,6 +40,11 @@ def place_compiled(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
         PlanError: The plan has another number of tasks.
     """
     return place_columns(flat, plan, platform, _loops()[0], _column, _filled)
+
+
+def place_layout_compiled(flat: FlatDag, layout: Layout, platform: Platform) -> Placement:
+    """Return the placement of a layout, its columns arrays; see ``place_compiled``."""
+    return place_layout(flat, layout, platform, _loops()[0], _column, _filled)
 
 
 def run_compiled(placement: Placement, draws: Draws | None = None) -> Simulation:

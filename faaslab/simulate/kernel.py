@@ -46,7 +46,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     most_cpus, most_gb = numbers[10:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
     roots, up_from, up_task, is_sink, impure, frame_bytes = dag
-    exec_s, load_of, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
+    exec_s, pool_load, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
     follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
     pool_cpus, cold_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
@@ -103,7 +103,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
         if len(shares) > 0 and (len(heap) == 0 or end_s <= heap[0][0]):
             progress_s, task = heapq.heappop(shares)
             now_s = progress_at_s = end_s
-            load -= load_of[task]
+            load -= pool_load[pool_of[task]]
             slow = load / cores if load > cores else 1.0
             going.append((task, now_s, _EXECUTED))
         else:
@@ -203,7 +203,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
             else:
                 progress_s += (now_s - progress_at_s) / slow
                 progress_at_s = now_s
-                load += load_of[key]
+                load += pool_load[pool_of[key]]
                 slow = load / cores if load > cores else 1.0
                 heapq.heappush(shares, (progress_s + exec_s[key], key))
 

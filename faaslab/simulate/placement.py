@@ -45,6 +45,7 @@ class FlatDag:
     arrays: tuple[list[Any], ...]
     visible: list[int]
     _exec_s: dict[int, list[float | None]] = field(default_factory=dict, repr=False)
+    _puts: dict[tuple[float, ...], tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, dag: DagView, estimates: Estimates) -> Self:
@@ -88,6 +89,17 @@ class FlatDag:
         arrays = (list(dag.roots), up_from, up_task, is_sink, impure, frames)
         return cls(dag, estimates, upstreams, (out_from, out_task, out_edge), output_bytes, arrays, visible)
 
+    def puts(
+        self, latency_s: float, up_s: float, inline_bytes: int, column: Callable[[Sequence[Any]], Any]
+    ) -> tuple[Any, Any]:
+        """Return how long each output takes to be stored: as a blob before the call that tells of it, and within it."""
+        key = (latency_s, up_s, float(inline_bytes))
+        if key not in self._puts:
+            sizes = self.output_bytes
+            blob_s = [latency_s + size * up_s if size > inline_bytes else 0.0 for size in sizes]
+            self._puts[key] = (column(blob_s), column([0.0 if size > inline_bytes else size * up_s for size in sizes]))
+        return self._puts[key]
+
     def exec_s(self, sizes_mib: Sequence[int]) -> list[float]:
         """Return the execution time of each task at its size.
 
@@ -112,17 +124,40 @@ class FlatDag:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """Who runs what, where and in which order: what ``place`` reads off a plan, or what a search has in mind.
+
+    Attributes:
+        optimizations: Names of the optimizations in use.
+        sizes_mib: Sizes, rising: the pools; there may be more of them than are in use.
+        worker_of: Index of each task's planned worker; -1: decided at run time.
+        position: Place of each task in its worker's order.
+        following: Next task of each task's worker; -1: none.
+        pool_of: Which of ``sizes_mib`` each task's worker has.
+        ordered: All tasks, worker by worker in their order, then those without a worker.
+        exec_s: Execution time of each task.
+    """
+
+    optimizations: frozenset[str]
+    sizes_mib: tuple[int, ...]
+    worker_of: Sequence[int]
+    position: Sequence[int]
+    following: Sequence[int]
+    pool_of: Sequence[int]
+    ordered: Sequence[int]
+    exec_s: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """A DAG placed by a plan on a platform, ready to run any number of times.
 
     Attributes:
         flat: The DAG.
-        plan: The plan.
+        plan: The plan; None: there is none yet, only a layout.
         platform: Where it runs.
-        sizes_mib: Sizes in use, rising: the pools.
-        workers: Names of the plan's workers.
+        sizes_mib: Sizes, rising: the pools.
         worker_of: Index of each task's planned worker; -1: decided at run time.
-        size_mib_of: Size of each task's worker.
         numbers: Of the platform, for the event loop.
         limits: Of platform and plan, for the event loop.
         exec_s: Execution time of each task.
@@ -133,12 +168,10 @@ class Placement:
     """
 
     flat: FlatDag
-    plan: Plan
+    plan: Plan | None
     platform: Platform
     sizes_mib: tuple[int, ...]
-    workers: tuple[str, ...]
-    worker_of: list[int]
-    size_mib_of: list[int]
+    worker_of: Sequence[int]
     numbers: tuple[float, ...]
     limits: tuple[int, ...]
     exec_s: list[float]
@@ -146,6 +179,16 @@ class Placement:
     changing: tuple[list[Any], ...]
     capacity: int
     rides: list[int]
+
+    @property
+    def planner(self) -> str:
+        """Who made the plan."""
+        return "" if self.plan is None else self.plan.planner
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Names of the plan's workers; none without a plan."""
+        return () if self.plan is None else tuple(self.plan.orders)
 
 
 def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
@@ -158,6 +201,11 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
         PlanError: The plan has another number of tasks, or a worker that the platform can never have.
     """
     return place_columns(flat, plan, platform, arrange, list, filled_list)
+
+
+def listed(values: Any) -> list[Any]:
+    """Return a column, which may be a numpy array, as a list of plain numbers."""
+    return list(values) if isinstance(values, (list, tuple)) else values.tolist()
 
 
 def filled_list(count: int, value: Any) -> list[Any]:
@@ -177,7 +225,6 @@ def place_columns(
     count = len(flat.upstreams)
     if len(plan.assignments) != count:
         raise PlanError(f"the plan has {len(plan.assignments)} assignments, the DAG {count} tasks; plan it again")
-    names = tuple(plan.orders)
     worker_of = [-1] * count
     position = [0] * count
     following = [-1] * count
@@ -192,25 +239,46 @@ def place_columns(
     size_mib_of = [assignment.size_mib for assignment in plan.assignments]
     sizes_mib = tuple(sorted(set(size_mib_of)))
     pool_index = {size_mib: number for number, size_mib in enumerate(sizes_mib)}
-    pool_of = [pool_index[size_mib] for size_mib in size_mib_of]
-    shares = [min(1.0, vcpus(size_mib)) for size_mib in sizes_mib]
     _check_fits(sizes_mib, platform)
+    ordered = list(chain.from_iterable(plan.orders.values()))
+    ordered += [task for task, worker in enumerate(worker_of) if worker < 0]
+    layout = Layout(
+        plan.optimizations,
+        sizes_mib,
+        worker_of,
+        position,
+        following,
+        [pool_index[size_mib] for size_mib in size_mib_of],
+        ordered,
+        flat.exec_s(size_mib_of),
+    )
+    return place_layout(flat, layout, platform, loop, column, filled, plan)
 
+
+def place_layout(
+    flat: FlatDag,
+    layout: Layout,
+    platform: Platform,
+    loop: Callable[..., None],
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
+    plan: Plan | None = None,
+) -> Placement:
+    """Return the placement of a layout, in columns of any kind."""
+    count, sizes_mib = len(flat.upstreams), layout.sizes_mib
     profile, prices, config = platform.profile, platform.prices, Config()
     latency_s = profile.store_latency_s
     up_s = 1 / profile.upload_bytes_per_s if profile.upload_bytes_per_s else 0.0
     down_s = 1 / profile.download_bytes_per_s if profile.download_bytes_per_s else 0.0
     inline_bytes = config.inline_output_bytes
-    room_bytes = config.inline_input_bytes if "inline_inputs" in plan.optimizations else 0
-    sizes = flat.output_bytes
-    blob_s = [latency_s + size * up_s if size > inline_bytes else 0.0 for size in sizes]
-    frame_s = [0.0 if size > inline_bytes else size * up_s for size in sizes]
-    visible = flat.visible if "skip_storage" in plan.optimizations else [1] * count
+    room_bytes = config.inline_input_bytes if "inline_inputs" in layout.optimizations else 0
+    blob_s, frame_s = flat.puts(latency_s, up_s, inline_bytes, column)
+    visible = column(flat.visible) if "skip_storage" in layout.optimizations else filled(count, 1)
 
-    ordered = list(chain.from_iterable(plan.orders.values()))
-    ordered += [task for task, worker in enumerate(worker_of) if worker < 0]
     edges = len(flat.arrays[2])
-    columns = [column(values) for values in (ordered, worker_of, position, following, pool_of, visible)]
+    worker_of, position, following, pool_of, ordered = map(
+        column, (layout.worker_of, layout.position, layout.following, layout.pool_of, layout.ordered)
+    )
     missing, waits = filled(count, 0), filled(count, 0)
     carry_s, fetch_s = filled(count, 0.0), filled(count, 0.0)
     touch, rides = filled(edges, -1), filled(edges, 0)
@@ -222,7 +290,7 @@ def place_columns(
         (float(latency_s), float(down_s), float(room_bytes)),
         inline_bytes,
         (flat.arrays[1], flat.arrays[2], *flat.successors, flat.arrays[4], flat.arrays[5]),
-        tuple(columns),
+        (ordered, worker_of, position, following, pool_of, visible),
         (missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate),
         (out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input),
     )
@@ -249,26 +317,24 @@ def place_columns(
         plan=plan,
         platform=platform,
         sizes_mib=sizes_mib,
-        workers=names,
         worker_of=worker_of,
-        size_mib_of=size_mib_of,
         numbers=tuple(map(float, numbers)),
         limits=limits,
-        exec_s=column(flat.exec_s(size_mib_of)),
+        exec_s=column(layout.exec_s),
         arrays=(
-            column([shares[pool] for pool in pool_of]),
-            columns[4],
+            column([min(1.0, vcpus(size_mib)) for size_mib in sizes_mib]),
+            pool_of,
             column([size_mib / 1024 for size_mib in sizes_mib]),
-            columns[1],
-            columns[3],
-            columns[2],
+            worker_of,
+            following,
+            position,
             is_gate,
             announced,
             quiet,
             follows_input,
-            columns[5],
-            column(blob_s),
-            column(frame_s),
+            visible,
+            blob_s,
+            frame_s,
             out_from,
             out_task,
             take_carry_s,

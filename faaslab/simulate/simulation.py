@@ -78,7 +78,7 @@ class Simulation:
 
     def __repr__(self) -> str:
         return (
-            f"Simulation({self.placement.plan.planner!r} on {self.placement.platform.name!r}: {self.makespan_s:.3f} s, "
+            f"Simulation({self.placement.planner!r} on {self.placement.platform.name!r}: {self.makespan_s:.3f} s, "
             f"{self.cost_usd:.6f} USD, {self.invocations} invocations, {self.cold_starts} cold)"
         )
 
@@ -197,7 +197,7 @@ class Simulation:
                     invocation=name,
                     attempt=attempts[name],
                     container=int(container[i]),
-                    size_mib=placed.size_mib_of[first[i]],
+                    size_mib=placed.sizes_mib[placed.arrays[1][first[i]]],
                     cold=bool(cold[i]),
                     requested_s=float(requested[i]),
                     launched_s=float(launched[i]),
@@ -271,7 +271,7 @@ def run_columns(
     )
     if left:
         raise PlanError(
-            f"the simulation of the {placement.plan.planner!r} plan stopped at {makespan_s:g} s with {left} outputs "
+            f"the simulation of the {placement.planner!r} plan stopped at {makespan_s:g} s with {left} outputs "
             "missing: its workers wait for each other; check_plan says where"
         )
     return Simulation(

@@ -6,7 +6,7 @@ from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform
 from faaslab.plan import DagView, Plan
 from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import FlatDag, Placement, place
+from faaslab.simulate.placement import FlatDag, Layout, Placement, arrange, filled_list, listed, place, place_layout
 from faaslab.simulate.simulation import Simulation, run_placement
 
 COMPILE_AFTER = 300_000
@@ -43,15 +43,29 @@ class Simulator:
         Raises:
             ConfigError: An execution time is negative or not a number.
         """
+        flat = self._flat()
+        if flat is self.flat:
+            return place(flat, plan, self.platform)
+        from faaslab.simulate.compiled import place_compiled
+
+        return place_compiled(flat, plan, self.platform)
+
+    def place_layout(self, layout: Layout) -> Placement:
+        """Return a layout as ``run`` takes it; its columns are lists or numpy arrays."""
+        flat = self._flat()
+        if flat is self.flat:
+            return place_layout(flat, layout, self.platform, arrange, listed, filled_list)
+        from faaslab.simulate.compiled import place_layout_compiled
+
+        return place_layout_compiled(flat, layout, self.platform)
+
+    def _flat(self) -> FlatDag:
+        """Return the DAG as lists, or as arrays once that pays off."""
         if self._compiled is None and self.spent >= COMPILE_AFTER and find_spec("numba") is not None:
             from faaslab.simulate.compiled import compiled_dag
 
             self._compiled = compiled_dag(self.flat)
-        if self._compiled is None:
-            return place(self.flat, plan, self.platform)
-        from faaslab.simulate.compiled import place_compiled
-
-        return place_compiled(self._compiled, plan, self.platform)
+        return self.flat if self._compiled is None else self._compiled
 
     def run(self, placement: Placement, draws: Draws | None = None) -> Simulation:
         """Simulate one run of a placement that ``place`` has returned; see ``run_placement``."""

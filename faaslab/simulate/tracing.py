@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.simulate.simulation import Simulation
 from faaslab.trace import Trace
@@ -31,6 +32,8 @@ def trace_of(simulation: Simulation) -> Trace:
     """Return the trace of a simulation; its time begins at 0."""
     placement = simulation.placement
     plan, platform, dag = placement.plan, placement.platform, placement.flat.dag
+    if plan is None:
+        raise PlanError("a layout without a plan was simulated; only the simulation of a plan has a trace")
     defaults = asdict(Prices())
     limits = {"cores": platform.cores, "client_invokes_per_s": platform.client_invokes_per_s}
     manifest = Manifest(
