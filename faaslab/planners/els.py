@@ -28,17 +28,17 @@ class Els:
 
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
         """Return the plan; see the module's fidelity card."""
-        return ctx.best(dag, self.plans(dag, ctx))
+        return ctx.best(dag, (filled.plan(ctx, self.name) for _, filled in self.filled(dag, ctx)))
 
-    def plans(self, dag: DagView, ctx: PlanContext) -> Iterator[Plan]:
-        """Yield the plan of every size and exchange rate."""
+    def filled(self, dag: DagView, ctx: PlanContext) -> Iterator[tuple[float, Workers]]:
+        """Yield exchange rates and the workers they lead to, at every size."""
         for size_mib in ctx.sizes_for(dag):
             timing = Timing.at(size_mib, dag, ctx.predictor, ctx.platform)
             order = by_rank(dag, timing)
             for kappa in KAPPAS:
-                yield self._at(kappa, timing, order, dag, ctx)
+                yield kappa, self._at(kappa, timing, order, dag, ctx)
 
-    def _at(self, kappa: float, timing: Timing, order: list[int], dag: DagView, ctx: PlanContext) -> Plan:
+    def _at(self, kappa: float, timing: Timing, order: list[int], dag: DagView, ctx: PlanContext) -> Workers:
         prices = ctx.platform.prices
         usd_per_s = timing.size_mib / 1024 * prices.usd_per_gb_s
         billed_before_s = timing.cold_s - timing.warm_s if prices.bill_cold_start else 0.0
@@ -60,4 +60,4 @@ class Els:
             where = "a new worker" if new else f"w{worker}, which has an input"
             why = f"least time and cost, at {kappa:g} s a dollar: on {where}"
             workers.place(task, worker, start_s, why)
-        return workers.plan(ctx, self.name)
+        return workers

@@ -38,9 +38,10 @@ class Heft:
 
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
         """Return the plan; see the module's fidelity card."""
-        return ctx.best(dag, (self._at(size_mib, dag, ctx) for size_mib in ctx.sizes_for(dag)))
+        return ctx.best(dag, (self.filled(size_mib, dag, ctx).plan(ctx, self.name) for size_mib in ctx.sizes_for(dag)))
 
-    def _at(self, size_mib: int, dag: DagView, ctx: PlanContext) -> Plan:
+    def filled(self, size_mib: int, dag: DagView, ctx: PlanContext) -> Workers:
+        """Return the workers at one size."""
         timing = Timing.at(size_mib, dag, ctx.predictor, ctx.platform)
         workers = Workers(dag, timing)
         # Workers that made none of a task's inputs differ only by when they are free: the one that has been free for
@@ -64,4 +65,4 @@ class Heft:
                 why = f"earliest finish: on w{worker}, {start_s + timing.exec_s[task]:.3g} s after the run starts"
             workers.place(task, worker, start_s, why)
             heapq.heappush(free, (workers.free_s[worker], worker))
-        return workers.plan(ctx, self.name)
+        return workers

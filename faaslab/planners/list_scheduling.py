@@ -87,6 +87,7 @@ class Workers:
         finish_s: When each placed task ends.
         visible_s: When each placed task's output could be fetched by other workers.
         tasks: Tasks of each worker, in their order.
+        placed: All tasks, in the order in which they were placed.
         why: Why each placed task is where it is.
     """
 
@@ -98,7 +99,13 @@ class Workers:
         self.finish_s = [0.0] * len(dag)
         self.visible_s = [0.0] * len(dag)
         self.tasks: list[list[int]] = []
+        self.placed: list[int] = []
         self.why = [""] * len(dag)
+
+    @property
+    def size_mib(self) -> int:
+        """Size of all workers."""
+        return self._timing.size_mib
 
     def ready_s(self, task: int) -> float:
         """Return when all inputs of a task are visible: when a worker of its own could be invoked."""
@@ -124,6 +131,7 @@ class Workers:
             self.free_s.append(0.0)
         timing = self._timing
         self.tasks[worker].append(task)
+        self.placed.append(task)
         self.of[task] = worker
         self.finish_s[task] = start_s + timing.exec_s[task]
         self.visible_s[task] = self.finish_s[task] + timing.put_s[task]

@@ -14,6 +14,7 @@ from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, ch
 from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.critical_path import CriticalPath
 from faaslab.planners.els import Els
+from faaslab.planners.faaslab import FaaSLab
 from faaslab.planners.heft import Heft
 from faaslab.planners.objective import Objective
 from faaslab.planners.per_task import PerTask
@@ -30,6 +31,7 @@ PLANNERS: dict[str, type[Planner]] = {
     "critical_path": CriticalPath,
     "heft": Heft,
     "els": Els,
+    "faaslab": FaaSLab,
 }
 
 

@@ -127,6 +127,8 @@ class FlatDag:
 class Layout:
     """Who runs what, where and in which order: what ``place`` reads off a plan, or what a search has in mind.
 
+    Columns, by task index, are lists or numpy arrays.
+
     Attributes:
         optimizations: Names of the optimizations in use.
         sizes_mib: Sizes, rising: the pools; there may be more of them than are in use.
@@ -140,12 +142,12 @@ class Layout:
 
     optimizations: frozenset[str]
     sizes_mib: tuple[int, ...]
-    worker_of: Sequence[int]
-    position: Sequence[int]
-    following: Sequence[int]
-    pool_of: Sequence[int]
-    ordered: Sequence[int]
-    exec_s: Sequence[float]
+    worker_of: Any
+    position: Any
+    following: Any
+    pool_of: Any
+    ordered: Any
+    exec_s: Any
 
 
 @dataclass(frozen=True, slots=True)
