@@ -11,8 +11,6 @@ Fidelity card
     Use: the warning example. It knows no cost: workers wait, and waiting is billed.
 """
 
-import heapq
-
 from faaslab.errors import ConfigError
 from faaslab.plan import DagView, Plan
 from faaslab.planners.list_scheduling import Timing, Workers, by_rank
@@ -38,31 +36,31 @@ class Heft:
 
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
         """Return the plan; see the module's fidelity card."""
-        return ctx.best(dag, (self.filled(size_mib, dag, ctx).plan(ctx, self.name) for size_mib in ctx.sizes_for(dag)))
+        return ctx.best(dag, (self._at(size_mib, dag, ctx) for size_mib in ctx.sizes_for(dag)))
+
+    def _at(self, size_mib: int, dag: DagView, ctx: PlanContext) -> Plan:
+        workers = self.filled(size_mib, dag, ctx)
+
+        def why(task: int, where: str) -> str:
+            return f"earliest finish: on {where}, {workers.finish_s[task]:.3g} s after the run starts"
+
+        return workers.plan(ctx, self.name, why)
 
     def filled(self, size_mib: int, dag: DagView, ctx: PlanContext) -> Workers:
         """Return the workers at one size."""
         timing = Timing.at(size_mib, dag, ctx.predictor, ctx.platform)
         workers = Workers(dag, timing)
-        # Workers that made none of a task's inputs differ only by when they are free: the one that has been free for
-        # longest is as good as any that is free when the inputs are there, and better than those that are not.
-        free: list[tuple[float, int]] = []
         for task in by_rank(dag, timing):
-            makers = {workers.of[upstream] for upstream in dag.upstreams(task)}
-            candidates = [(workers.start_s(task, worker), worker) for worker in sorted(makers)]
-            while free and workers.free_s[free[0][1]] != free[0][0]:
-                heapq.heappop(free)  # has been given something since
-            if free and free[0][1] not in makers:
-                candidates.append((workers.start_s(task, free[0][1]), free[0][1]))
-            new_s = workers.ready_s(task) + timing.cold_s + workers.fetch_s(task)
+            inputs = workers.inputs(task)
+            candidates = [(workers.start_s(worker, inputs), worker) for worker in inputs.makers]
+            # Workers that made none of a task's inputs differ only by when they are free: the one that has been free
+            # for longest is as good as any that is free when the inputs are there, and better than those that are not.
+            free = workers.first_free()
+            if free is not None:
+                candidates.append((workers.start_s(free, inputs), free))
             started = len(workers.tasks)
-            may_start = self._limit is None or started < self._limit
-            if not candidates or (may_start and new_s < min(candidates)[0]):
-                start_s, worker = new_s, started
-                why = f"earliest finish: on a new worker, {start_s + timing.exec_s[task]:.3g} s after the run starts"
-            else:
-                start_s, worker = min(candidates)
-                why = f"earliest finish: on w{worker}, {start_s + timing.exec_s[task]:.3g} s after the run starts"
-            workers.place(task, worker, start_s, why)
-            heapq.heappush(free, (workers.free_s[worker], worker))
+            if not candidates or self._limit is None or started < self._limit:
+                candidates.append((inputs.ready_s + timing.cold_s + inputs.fetch_s, started))
+            start_s, worker = min(candidates)
+            workers.place(task, worker, start_s)
         return workers

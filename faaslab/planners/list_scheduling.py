@@ -8,7 +8,9 @@ The timing is a model for placing tasks one after the other; what a whole plan c
     a new worker costs:   latency ─► cold start
 """
 
-from collections.abc import Sequence
+import bisect
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -78,53 +80,128 @@ def by_rank(dag: DagView, timing: Timing) -> list[int]:
     return sorted(range(len(dag)), key=lambda task: (-ranks[task], task))
 
 
+@dataclass(slots=True)
+class Inputs:
+    """Where the inputs of a task are, while its worker is sought.
+
+    Attributes:
+        makers: Workers that made some of them, in the order of their numbers.
+        ready_s: When all of them are visible: when a worker of its own could be invoked.
+        fetch_s: How long a worker fetches them that has made none.
+        store_s: How long those that no worker had to store so far would take to be stored.
+    """
+
+    makers: list[int]
+    ready_s: float
+    fetch_s: float
+    store_s: float
+    _visible_s: dict[int, float]
+    _second_s: float
+    _fetch_s: dict[int, float]
+    _store_s: dict[int, float]
+
+    def remote_s(self, worker: int) -> float:
+        """Return when all inputs are visible that a worker has not made itself."""
+        if self._visible_s.get(worker) == self.ready_s:
+            return self._second_s
+        return self.ready_s
+
+    def fetch_by_s(self, worker: int) -> float:
+        """Return how long a worker fetches the inputs that it has not made itself."""
+        return max(0.0, self.fetch_s - self._fetch_s.get(worker, 0.0))
+
+    def store_for_s(self, worker: int) -> float:
+        """Return how long inputs take to be stored that only a task on this worker would not need stored."""
+        return max(0.0, self.store_s - self._store_s.get(worker, 0.0))
+
+
 class Workers:
     """Workers being filled with tasks, one after the other; a worker takes its tasks in the order they are given.
 
     Attributes:
+        size_mib: Size of all workers.
         of: Worker of each task that is placed, by task index; -1: not yet.
         free_s: When each worker has done what it was given.
         finish_s: When each placed task ends.
         visible_s: When each placed task's output could be fetched by other workers.
         tasks: Tasks of each worker, in their order.
         placed: All tasks, in the order in which they were placed.
-        why: Why each placed task is where it is.
     """
 
     def __init__(self, dag: DagView, timing: Timing) -> None:
         self._dag = dag
         self._timing = timing
+        self.size_mib = timing.size_mib
         self.of = [-1] * len(dag)
         self.free_s: list[float] = []
         self.finish_s = [0.0] * len(dag)
         self.visible_s = [0.0] * len(dag)
         self.tasks: list[list[int]] = []
         self.placed: list[int] = []
-        self.why = [""] * len(dag)
+        self._stored = [False] * len(dag)
+        self._free: list[tuple[float, int]] = []
 
-    @property
-    def size_mib(self) -> int:
-        """Size of all workers."""
-        return self._timing.size_mib
+    def inputs(self, task: int) -> Inputs:
+        """Return where a task's inputs are: what placing it depends on, in time linear in their number."""
+        timing, of = self._timing, self.of
+        visible_s: dict[int, float] = {}
+        fetch_of: dict[int, float] = {}
+        store_of: dict[int, float] = {}
+        fetch_s = store_s = 0.0
+        for upstream in self._dag.upstreams(task):
+            maker = of[upstream]
+            get_s = timing.get_s[upstream]
+            put_s = 0.0 if self._stored[upstream] else timing.put_s[upstream]
+            fetch_s += get_s
+            store_s += put_s
+            if maker in visible_s:
+                visible_s[maker] = max(visible_s[maker], self.visible_s[upstream])
+                fetch_of[maker] += get_s
+                store_of[maker] += put_s
+            else:
+                visible_s[maker], fetch_of[maker], store_of[maker] = self.visible_s[upstream], get_s, put_s
+        ready_s = second_s = 0.0
+        for one_s in visible_s.values():
+            if one_s > ready_s:
+                ready_s, second_s = one_s, ready_s
+            elif one_s > second_s:
+                second_s = one_s
+        return Inputs(sorted(visible_s), ready_s, fetch_s, store_s, visible_s, second_s, fetch_of, store_of)
 
-    def ready_s(self, task: int) -> float:
-        """Return when all inputs of a task are visible: when a worker of its own could be invoked."""
-        return max((self.visible_s[upstream] for upstream in self._dag.upstreams(task)), default=0.0)
-
-    def fetch_s(self, task: int, worker: int = -1) -> float:
-        """Return how long a worker fetches the inputs that it has not made itself; -1: a new worker."""
-        get_s = self._timing.get_s
-        return sum(get_s[upstream] for upstream in self._dag.upstreams(task) if self.of[upstream] != worker)
-
-    def start_s(self, task: int, worker: int) -> float:
+    def start_s(self, worker: int, inputs: Inputs) -> float:
         """Return when a worker could begin to execute a task after all that it has been given."""
-        remote_s = max(
-            (self.visible_s[upstream] for upstream in self._dag.upstreams(task) if self.of[upstream] != worker),
-            default=0.0,
-        )
-        return max(self.free_s[worker], remote_s) + self.fetch_s(task, worker)
+        return max(self.free_s[worker], inputs.remote_s(worker)) + inputs.fetch_by_s(worker)
 
-    def place(self, task: int, worker: int, start_s: float, why: str) -> None:
+    def free_around(self, at_s: float) -> list[int]:
+        """Return the worker that is free last up to a time, and the one that is free first after it, if there are."""
+        found = []
+        at = bisect.bisect_right(self._free, (at_s, len(self.tasks)))
+        while at and self._is_stale(at - 1):
+            at -= 1
+            del self._free[at]
+        if at:
+            found.append(self._free[at - 1][1])
+        while at < len(self._free) and self._is_stale(at):
+            del self._free[at]
+        if at < len(self._free):
+            found.append(self._free[at][1])
+        return found
+
+    def first_free(self) -> int | None:
+        """Return the worker that is, or will be, free for longest; None: there is no worker."""
+        while self._free and self._is_stale(0):
+            del self._free[0]
+        return self._free[0][1] if self._free else None
+
+    def end(self, worker: int) -> None:
+        """Give a worker no more tasks: its container takes another invocation."""
+        self.free_s[worker] = math.inf
+
+    def _is_stale(self, at: int) -> bool:
+        """Whether a worker has got another task, or ended, since it was noted when it is free."""
+        return self.free_s[self._free[at][1]] != self._free[at][0]
+
+    def place(self, task: int, worker: int, start_s: float) -> None:
         """Give a task to a worker; the next number that no worker has: to a new one."""
         if worker == len(self.tasks):
             self.tasks.append([])
@@ -136,20 +213,33 @@ class Workers:
         self.finish_s[task] = start_s + timing.exec_s[task]
         self.visible_s[task] = self.finish_s[task] + timing.put_s[task]
         # Whether the output has to be stored, which keeps its worker, is only known when its consumers are placed.
-        self.free_s[worker] = self.finish_s[task]
+        self._is_free(worker, self.finish_s[task])
         for upstream in self._dag.upstreams(task):
             maker = self.of[upstream]
-            if maker != worker and self.tasks[maker][-1] == upstream:
-                self.free_s[maker] = self.visible_s[upstream]
-        self.why[task] = why
+            if maker == worker:
+                continue
+            self._stored[upstream] = True
+            if self.tasks[maker][-1] == upstream and self.free_s[maker] < self.visible_s[upstream]:
+                self._is_free(maker, self.visible_s[upstream])
 
-    def plan(self, ctx: PlanContext, planner: str) -> Plan:
-        """Return the plan, once all tasks are placed."""
-        dag, size_mib = self._dag, self._timing.size_mib
+    def _is_free(self, worker: int, at_s: float) -> None:
+        self.free_s[worker] = at_s
+        bisect.insort(self._free, (at_s, worker))
+
+    def plan(self, ctx: PlanContext, planner: str, why: Callable[[int, str], str]) -> Plan:
+        """Return the plan, once all tasks are placed.
+
+        Args:
+            ctx: What planning has to heed.
+            planner: Name of the planner.
+            why: Returns why a task is where it is, told its worker: ``w3``, or ``a new worker``.
+        """
+        dag, size_mib = self._dag, self.size_mib
+        new = {tasks[0] for tasks in self.tasks}
         return ctx.plan(
             dag,
             planner,
             [Assignment(f"w{worker}", size_mib) for worker in self.of],
             orders={f"w{worker}": tasks for worker, tasks in enumerate(self.tasks)},
-            reasons=self.why,
+            reasons=[why(task, "a new worker" if task in new else f"w{worker}") for task, worker in enumerate(self.of)],
         )
