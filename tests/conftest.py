@@ -5,10 +5,15 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from faaslab.errors import LauncherError
 from faaslab.launchers import engine
+
+# How long an example takes depends on what else the machine does; pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("faaslab", deadline=None)
+hypothesis.settings.load_profile("faaslab")
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,12 @@
 
 import random
 
-import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faaslab.model.platform import Platform, platform_named
 from faaslab.model.profiles import PlatformProfile
-from faaslab.planners import PLANNERS, plan_dag
 from faaslab.planners.candidates import Bench
-from faaslab.planners.gap_cuts import cut_gaps
 from faaslab.planners.planner import PlanContext
 from faaslab.planners.portfolio import seeds
 from faaslab.planners.registry import plan_context, plan_with
