@@ -13,9 +13,10 @@ import msgspec
 
 from faaslab.errors import PlanError
 from faaslab.plan.diff import PlanDiff, diff_plans
+from faaslab.plan.predicted import Predicted, PredictedJson
 from faaslab.plan.report import explain_task, plan_html
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON form; a reader refuses any other."""
 
 OPTIMIZATIONS = (
@@ -117,6 +118,7 @@ class _PlanJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optimizations: tuple[str, ...]
     settings: dict[str, Any]
     reasons: tuple[str, ...]
+    predicted: PredictedJson | None = None
 
 
 class _Schema(msgspec.Struct, frozen=True):
@@ -149,6 +151,8 @@ class Plan:
     """What the planner was told (seed, sizes, …); JSON values only."""
     reasons: tuple[str, ...] = ()
     """Why each task is where it is, by task index; empty if the planner gave none."""
+    predicted: Predicted | None = None
+    """What it is predicted to come to; None: nobody asked."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -242,6 +246,7 @@ class Plan:
             optimizations=tuple(sorted(self.optimizations)),
             settings=dict(self.settings),
             reasons=self.reasons,
+            predicted=None if self.predicted is None else PredictedJson.of(self.predicted),
         )
         try:
             return msgspec.json.encode(data).decode()
@@ -273,10 +278,11 @@ class Plan:
             optimizations=frozenset(data.optimizations),
             settings=data.settings,
             reasons=data.reasons,
+            predicted=None if data.predicted is None else data.predicted.value(len(data.assignments)),
         )
 
     def diff(self, other: "Plan") -> PlanDiff:
-        """Return what is different in ``other``, for the same DAG; workers' names don't count.
+        """Return what is different in ``other``, for the same DAG; workers' names and predictions don't count.
 
         Raises:
             PlanError: The plans are for different DAGs.

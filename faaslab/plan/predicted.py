@@ -1,58 +1,21 @@
 """What a plan is predicted to come to: distributions of makespan and cost, and the course of a median run."""
 
-import math
-from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self, get_args
+
+import msgspec
 
 from faaslab.errors import PlanError
+from faaslab.model.distribution import Distribution
+from faaslab.model.estimates import Basis
 from faaslab.model.sla import Sla
+from faaslab.trace.events import AnyEvent
+from faaslab.trace.manifest import Manifest
 from faaslab.trace.trace import Trace
 
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Distribution:
-    """Predicted values of one quantity, one for each simulated run.
-
-    Attributes:
-        draws: The values, rising; at least one.
-
-    Raises:
-        PlanError: There is none, or they do not rise.
-    """
-
-    draws: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not self.draws or any(b < a for a, b in zip(self.draws, self.draws[1:], strict=False)):
-            raise PlanError("a distribution needs values, in rising order")
-
-    @property
-    def mean(self) -> float:
-        """Average of all draws."""
-        return math.fsum(self.draws) / len(self.draws)
-
-    def quantile(self, quantile: float) -> float:
-        """Return the value that a part ``quantile`` of all runs, from 0 to 1, stays below; it never falls with it."""
-        if not 0 <= quantile <= 1:
-            raise PlanError(f"quantile is {quantile}, must be from 0 to 1")
-        place = quantile * (len(self.draws) - 1)
-        low = math.floor(place)
-        high = min(low + 1, len(self.draws) - 1)
-        below, above = self.draws[low], self.draws[high]
-        return min(above, below + (above - below) * (place - low))
-
-    def at(self, sla: Sla) -> float:
-        """Return the mean, or the SLA's percentile."""
-        return self.mean if sla.quantile is None else self.quantile(sla.quantile)
-
-    def rank(self, value: float) -> float:
-        """Return the part of all draws, from 0 to 1, that ``value`` is not below (the PIT)."""
-        return bisect_right(self.draws, value) / len(self.draws)
-
-    def __repr__(self) -> str:
-        low, middle, high = (self.quantile(quantile) for quantile in (0.1, 0.5, 0.9))
-        return f"Distribution(p10 {low:.4g}, p50 {middle:.4g}, p90 {high:.4g}, mean {self.mean:.4g})"
+__all__ = ["Distribution", "Predicted"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,9 +29,10 @@ class Predicted:
         trace: The course of the run in which everything takes its median, with the events of a real run.
         critical_path: The tasks that its makespan is made of, in order.
         why: What each task waits for there, by task index; see ``Simulation.why``.
-        bases: How many tasks' times are ``measured``, ``extrapolated``, ``declared`` and ``unknown``.
+        basis_of: What each task's time rests on, by task index.
         history: Digest of the history that this was learnt from; empty: from none.
-        calibration: What makespans were multiplied with, since earlier predictions were so far off.
+        raw: Percentiles of the makespan before calibration, seconds, by name: what later runs are scored against.
+        calibration: How many times what it would be without calibration ``makespan_s`` is.
         calibrated_on: Number of earlier runs that rests on.
     """
 
@@ -78,8 +42,9 @@ class Predicted:
     trace: Trace
     critical_path: tuple[int, ...] = ()
     why: tuple[str, ...] = ()
-    bases: Mapping[str, int] = field(default_factory=dict)
+    basis_of: tuple[str, ...] = ()
     history: str = ""
+    raw: Mapping[str, float] = field(default_factory=dict)
     calibration: float = 1.0
     calibrated_on: int = 0
 
@@ -93,5 +58,77 @@ class Predicted:
         """The cost at the SLA."""
         return self.cost.at(self.sla)
 
+    @property
+    def bases(self) -> dict[str, int]:
+        """How many tasks' times are ``measured``, ``extrapolated``, ``declared`` and ``unknown``."""
+        counts = Counter(self.basis_of)
+        return {basis: counts[basis] for basis in get_args(Basis)}
+
     def __repr__(self) -> str:
         return f"Predicted({self.sla.name}: {self.makespan_s:.4g} s, {self.cost_usd:.4g} USD; {self.makespan!r})"
+
+
+class PredictedJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """JSON form of a prediction; its types are what reading a plan checks."""
+
+    sla: str
+    makespan_s: tuple[float, ...]
+    cost_usd: tuple[float, ...]
+    events: tuple[AnyEvent, ...]
+    manifest: Manifest
+    critical_path: tuple[int, ...]
+    why: tuple[str, ...]
+    basis_of: tuple[str, ...]
+    history: str
+    raw: dict[str, float]
+    calibration: float
+    calibrated_on: int
+
+    @classmethod
+    def of(cls, predicted: Predicted) -> Self:
+        """Return the JSON form of a prediction."""
+        return cls(
+            sla=predicted.sla.name,
+            makespan_s=predicted.makespan.draws,
+            cost_usd=predicted.cost.draws,
+            events=predicted.trace.events,
+            manifest=predicted.trace.manifest,
+            critical_path=predicted.critical_path,
+            why=predicted.why,
+            basis_of=predicted.basis_of,
+            history=predicted.history,
+            raw=dict(predicted.raw),
+            calibration=predicted.calibration,
+            calibrated_on=predicted.calibrated_on,
+        )
+
+    def value(self, tasks: int) -> Predicted:
+        """Return the prediction of a plan of so many tasks.
+
+        Raises:
+            PlanError: It is not one of such a plan.
+        """
+        if not all(0 <= task < tasks for task in self.critical_path):
+            raise PlanError(
+                f"the plan's prediction has the critical path {list(self.critical_path[:5])}…, the plan only {tasks} "
+                "tasks; plan it again"
+            )
+        for name in ("why", "basis_of"):
+            if len(getattr(self, name)) not in (0, tasks):
+                raise PlanError(
+                    f"the plan's prediction has {len(getattr(self, name))} entries in {name!r}, the plan {tasks} "
+                    "tasks; plan it again"
+                )
+        return Predicted(
+            sla=Sla.named(self.sla),
+            makespan=Distribution(self.makespan_s),
+            cost=Distribution(self.cost_usd),
+            trace=Trace(self.events, self.manifest),
+            critical_path=self.critical_path,
+            why=self.why,
+            basis_of=self.basis_of,
+            history=self.history,
+            raw=self.raw,
+            calibration=self.calibration,
+            calibrated_on=self.calibrated_on,
+        )

@@ -46,7 +46,7 @@ def test_plans_are_values() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "schema 99.* reads 1"),
+        ({"schema": 99}, "schema 99.* reads 2"),
         ({"planner": 5}, r"\$\.planner"),
         ({"assignments": [{"worker": "a", "size_mib": "big"}]}, r"\$\.assignments\[0\]\.size_mib"),
         ({"orders": {"a": ["x"]}}, r"\$\.orders"),

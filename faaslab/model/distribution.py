@@ -1,0 +1,59 @@
+"""The values that a predicted quantity may take."""
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from faaslab.errors import PlanError
+from faaslab.model.sla import Sla
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Distribution:
+    """Predicted values of one quantity, one for each simulated run.
+
+    Attributes:
+        draws: The values, rising and finite; at least one.
+
+    Raises:
+        PlanError: There is none, they do not rise, or one is not finite.
+    """
+
+    draws: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.draws or any(b < a for a, b in zip(self.draws, self.draws[1:], strict=False)):
+            raise PlanError("a distribution needs values, in rising order")
+        if not all(map(math.isfinite, self.draws)):
+            raise PlanError("a distribution needs finite values")
+
+    @property
+    def mean(self) -> float:
+        """Average of all draws."""
+        return math.fsum(self.draws) / len(self.draws)
+
+    def quantile(self, quantile: float) -> float:
+        """Return the value that a part ``quantile`` of all runs, from 0 to 1, stays below; it never falls with it.
+
+        Raises:
+            PlanError: It is not from 0 to 1.
+        """
+        if not 0 <= quantile <= 1:
+            raise PlanError(f"quantile is {quantile}, must be from 0 to 1")
+        place = quantile * (len(self.draws) - 1)
+        low = math.floor(place)
+        high = min(low + 1, len(self.draws) - 1)
+        below, above = self.draws[low], self.draws[high]
+        return min(above, below + (above - below) * (place - low))
+
+    def at(self, sla: Sla) -> float:
+        """Return the mean, or the SLA's percentile."""
+        return self.mean if sla.quantile is None else self.quantile(sla.quantile)
+
+    def rank(self, value: float) -> float:
+        """Return the part of all draws, from 0 to 1, that ``value`` is not below (the PIT)."""
+        return bisect_right(self.draws, value) / len(self.draws)
+
+    def __repr__(self) -> str:
+        low, middle, high = (self.quantile(quantile) for quantile in (0.1, 0.5, 0.9))
+        return f"Distribution(p10 {low:.4g}, p50 {middle:.4g}, p90 {high:.4g}, mean {self.mean:.4g})"
