@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
+import msgspec
+
 from faaslab.client import progress as bars
 from faaslab.client.hosting import POOL_S, Host, new_id
 from faaslab.client.run import Run
@@ -150,7 +152,7 @@ class Lab:
             )
         dag = outputs if isinstance(outputs, DAG) else DAG(outputs, name=name)
         if plan is None:
-            plan = plan_dag(dag, planner, **planning)
+            plan = plan_dag(dag, planner, predict=False, **planning)
         else:
             check_plan(dag, plan)
         if isinstance(self.launcher, RemoteLauncher):
@@ -311,6 +313,8 @@ class Lab:
         if isinstance(self.launcher, RemoteLauncher):
             settings["launcher"] = self.launcher.settings()
             settings["sizes_enforced"] = self.launcher.enforces_sizes
+        if plan.predicted is not None and plan.predicted.promise is not None:
+            settings["predicted"] = msgspec.to_builtins(plan.predicted.promise)
         return about.Manifest(
             run=run_id,
             dag_name=dag.name,

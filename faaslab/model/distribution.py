@@ -1,11 +1,17 @@
-"""The values that a predicted quantity may take."""
+"""The values that a predicted quantity may take, and what of them is kept with a run."""
 
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Self
+
+import msgspec
 
 from faaslab.errors import PlanError
 from faaslab.model.sla import Sla
+
+LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+"""Quantiles of a prediction that are kept with a run."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,3 +63,31 @@ class Distribution:
     def __repr__(self) -> str:
         low, middle, high = (self.quantile(quantile) for quantile in (0.1, 0.5, 0.9))
         return f"Distribution(p10 {low:.4g}, p50 {middle:.4g}, p90 {high:.4g}, mean {self.mean:.4g})"
+
+
+class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run's plan was predicted to take, before calibration: what its makespan is compared with.
+
+    Attributes:
+        platform: Name of the platform that it was predicted for.
+        quantiles_s: Makespans at ``LEVELS``, seconds, above 0.
+        mean_s: Mean makespan, seconds.
+
+    Raises:
+        ValueError: There is not one quantile for each level, or one is not above 0.
+    """
+
+    platform: str
+    quantiles_s: tuple[float, ...]
+    mean_s: float
+
+    def __post_init__(self) -> None:
+        if len(self.quantiles_s) != len(LEVELS) or not all(0 < value < math.inf for value in self.quantiles_s):
+            raise ValueError(f"a promise has {len(LEVELS)} quantiles above 0, not {list(self.quantiles_s)}")
+
+    @classmethod
+    def of(cls, makespan: Distribution, platform: str) -> Self | None:
+        """Return what an uncalibrated distribution of makespans promises; None: that runs may take no time at all."""
+        if not makespan.draws[0] > 0:
+            return None
+        return cls(platform, tuple([makespan.quantile(level) for level in LEVELS]), makespan.mean)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of files and index; others are not read."""
 INDEX_FILE, SAMPLES_FOLDER = "index.sqlite", "samples"
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from faaslab.errors import ConfigError
-from faaslab.model.estimates import Basis, DeclaredEstimates
-from faaslab.model.history import Snapshot
+from faaslab.errors import ConfigError, PlanError
+from faaslab.model.estimates import Basis, DeclaredEstimates, Estimates
+from faaslab.model.history import History, Snapshot
 from faaslab.model.learning import Effects, FunctionModel, effective_sizes, learn_functions
 from faaslab.model.platform_times import Direction, PlatformTimes, StartKind, StartTime, TransferTime, widened
 from faaslab.model.samples import MEASURED, WHATS, Sample, SampleColumns, Source, constant_bytes, model_name
@@ -311,3 +311,32 @@ class PredictedEstimates:
                 unit = self._declared.exec_s(task, MIB_PER_VCPU) if model.scales_time else 1.0
                 seconds[task] = value * unit * math.exp(effect) if effect else value * unit
         return seconds
+
+
+def known_estimates(
+    dag: Any, estimates: Estimates | None = None, history: History | Snapshot | None = None
+) -> Estimates:
+    """Return what is known of a DAG's tasks: the given estimates, what a history teaches, or what users declared.
+
+    Raises:
+        PlanError: See ``check_knowledge``.
+    """
+    check_knowledge(dag, estimates, history)
+    if history is None:
+        return DeclaredEstimates(dag) if estimates is None else estimates
+    snapshot = history.snapshot() if isinstance(history, History) else history
+    return Predictor.from_history(snapshot).estimates(dag)
+
+
+def check_knowledge(dag: Any, estimates: Estimates | None, history: History | Snapshot | None) -> None:
+    """Check that tasks' times can be had from what is given.
+
+    Raises:
+        PlanError: Both are given, or a history for something that has no functions by which to know its tasks.
+    """
+    from faaslab.graph.dag import DAG
+
+    if history is not None and estimates is not None:
+        raise PlanError("both estimates and history are given; tasks' times come from one of them")
+    if history is not None and not isinstance(dag, DAG):
+        raise PlanError(f"a history knows tasks by their functions, which {type(dag).__name__} has not; plan a DAG")

@@ -4,8 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import msgspec
+
+from faaslab.errors import TraceError
 from faaslab.graph.constants import Constant
+from faaslab.model.distribution import Promise
 from faaslab.trace.dilation import dilation_of
+from faaslab.trace.manifest import Manifest
 from faaslab.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -36,6 +41,9 @@ class Source:
         dilation: How many real seconds one second of the samples took.
         structure_hash: Identity of its DAG.
         recorded_s: When it was recorded, in seconds since the epoch: newer samples replace older ones.
+        planner: What planned it.
+        makespan_s: How long it took; 0: it did not finish.
+        predicted: What its plan was predicted to take, as JSON of a ``Promise``; empty: nothing was.
     """
 
     run: str = ""
@@ -47,6 +55,14 @@ class Source:
     dilation: float = 1.0
     structure_hash: str = ""
     recorded_s: float = 0.0
+    planner: str = ""
+    makespan_s: float = 0.0
+    predicted: str = ""
+
+    @property
+    def promise(self) -> Promise | None:
+        """What its plan was predicted to take."""
+        return msgspec.json.decode(self.predicted, type=Promise) if self.predicted else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +125,9 @@ def source_of(trace: Trace, recorded_s: float) -> Source:
     Args:
         trace: A real, virtual or simulated run.
         recorded_s: When it is recorded, in seconds since the epoch.
+
+    Raises:
+        TraceError: What it says of the prediction of its makespan can't be read.
     """
     manifest = trace.manifest
     launcher: Any = manifest.settings.get("launcher")
@@ -126,7 +145,21 @@ def source_of(trace: Trace, recorded_s: float) -> Source:
         dilation=dilation_of(manifest.settings),
         structure_hash=manifest.structure_hash,
         recorded_s=recorded_s,
+        planner=manifest.planner,
+        makespan_s=trace.metrics["makespan_s"] if trace.status == "finished" else 0.0,
+        predicted=_predicted(manifest),
     )
+
+
+def _predicted(manifest: Manifest) -> str:
+    """Return what a plan was predicted to take, as it is kept."""
+    found = manifest.settings.get("predicted")
+    if found is None:
+        return ""
+    try:
+        return msgspec.json.encode(msgspec.convert(found, Promise)).decode()
+    except msgspec.ValidationError as error:
+        raise TraceError(f"run {manifest.run!r}: settings.predicted of its manifest: {error}") from None
 
 
 def constant_bytes(dag: "DAG") -> list[int]:

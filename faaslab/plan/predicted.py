@@ -1,14 +1,13 @@
 """What a plan is predicted to come to: distributions of makespan and cost, and the course of a median run."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self, get_args
 
 import msgspec
 
 from faaslab.errors import PlanError
-from faaslab.model.distribution import Distribution
+from faaslab.model.distribution import Distribution, Promise
 from faaslab.model.estimates import Basis
 from faaslab.model.sla import Sla
 from faaslab.trace.events import AnyEvent
@@ -31,7 +30,7 @@ class Predicted:
         why: What each task waits for there, by task index; see ``Simulation.why``.
         basis_of: What each task's time rests on, by task index.
         history: Digest of the history that this was learnt from; empty: from none.
-        raw: Percentiles of the makespan before calibration, seconds, by name: what later runs are scored against.
+        promise: The makespan before calibration, with which that of a run is compared.
         calibration: How many times what it would be without calibration ``makespan_s`` is.
         calibrated_on: Number of earlier runs that rests on.
     """
@@ -44,7 +43,7 @@ class Predicted:
     why: tuple[str, ...] = ()
     basis_of: tuple[str, ...] = ()
     history: str = ""
-    raw: Mapping[str, float] = field(default_factory=dict)
+    promise: Promise | None = None
     calibration: float = 1.0
     calibrated_on: int = 0
 
@@ -80,7 +79,7 @@ class PredictedJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: tuple[str, ...]
     basis_of: tuple[str, ...]
     history: str
-    raw: dict[str, float]
+    promise: Promise | None
     calibration: float
     calibrated_on: int
 
@@ -97,7 +96,7 @@ class PredictedJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             why=predicted.why,
             basis_of=predicted.basis_of,
             history=predicted.history,
-            raw=dict(predicted.raw),
+            promise=predicted.promise,
             calibration=predicted.calibration,
             calibrated_on=predicted.calibrated_on,
         )
@@ -128,7 +127,7 @@ class PredictedJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             why=self.why,
             basis_of=self.basis_of,
             history=self.history,
-            raw=self.raw,
+            promise=self.promise,
             calibration=self.calibration,
             calibrated_on=self.calibrated_on,
         )

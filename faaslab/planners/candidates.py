@@ -90,12 +90,12 @@ class Evaluated:
     @property
     def makespan_s(self) -> float:
         """When the last output is stored."""
-        return self.score[2]
+        return float(self.simulation.makespan_s)
 
     @property
     def cost_usd(self) -> float:
         """What all workers cost."""
-        return self.score[3]
+        return float(self.simulation.cost_usd)
 
 
 @dataclass
@@ -216,8 +216,7 @@ class Bench:
         layout = self.layout(candidate)
         simulation = self._simulator.run(self._simulator.place_layout(layout))
         self.simulations += 1
-        makespan_s, cost_usd = float(simulation.makespan_s), float(simulation.cost_usd)
-        evaluated = Evaluated(candidate, layout, simulation, self.ctx.objective.score(makespan_s, cost_usd))
+        evaluated = Evaluated(candidate, layout, simulation, self.ctx.rate(simulation))
         self.archive.add(evaluated)
         return evaluated
 

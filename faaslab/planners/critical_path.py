@@ -78,8 +78,7 @@ class _Search:
         return any([self._try(workers[:middle]), self._try(workers[middle:])])
 
     def _rate(self, plan: Plan) -> tuple[float, ...]:
-        simulation = self._ctx.simulate(self._dag, plan)
-        score = self._ctx.objective.score(simulation.makespan_s, simulation.cost_usd)
+        score = self._ctx.rate(self._ctx.simulate(self._dag, plan))
         # So that a makespan that is longer by a rounding error does not outweigh what is saved.
         return tuple(round(part / _ROUNDING) * _ROUNDING if part < 1e6 else part for part in score[:-1]) + score[-1:]
 

@@ -13,21 +13,28 @@
     result.compute(planner=TwoWorkers())
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 from faaslab.errors import PlanError
+from faaslab.model.calibration import Calibration, calibration
+from faaslab.model.distribution import Promise
 from faaslab.model.estimates import Estimates
+from faaslab.model.history import Snapshot
 from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sla import Sla
-from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan, check_plan
+from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan, Predicted, check_plan
 from faaslab.planners.objective import Objective
-from faaslab.simulate import Simulation, Simulator
+from faaslab.simulate import Simulation, Simulator, monte_carlo
+from faaslab.simulate.montecarlo import SEARCH_DRAWS, report_draws
 
 DEFAULT_BUDGET = 1_000_000
 """Simulated tasks; a few seconds in plain Python, less than one where numba is installed."""
+SHORTLIST = 4
+"""So many plans at most are told apart by quantiles."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,17 @@ class PlanContext:
     budget: int = DEFAULT_BUDGET
     """How much a planner may search: each simulation of a plan costs its number of tasks. A count, not seconds, so that
     the same plan is found on any machine."""
+    recall: Callable[[], Snapshot | None] = lambda: None
+    """Returns the history that ``predictor`` is learnt from; its runs calibrate predictions. None: there is none."""
+    margins: tuple[float, float] = (1.0, 1.0)
+    """What ``rate`` multiplies makespans and costs with that are simulated from medians: how far those at the SLA lie
+    above. It is found out only if a limit was missed."""
+    _simulators: dict[int, tuple[DagView, Simulator]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def predictor(self) -> Estimates:
         """What is known of the DAG's tasks: times by size, outputs, how they vary, and what each rests on."""
         return self.learn()
-
-    @cached_property
-    def _simulators(self) -> dict[int, tuple[DagView, Simulator]]:
-        return {}
 
     def simulator(self, dag: DagView) -> Simulator:
         """Return the simulator of this platform with a DAG's predictor, made once."""
@@ -85,14 +94,79 @@ class PlanContext:
         simulator = self.simulator(dag)
         return simulator.run(simulator.place(plan))
 
+    def rate(self, simulation: Simulation) -> tuple[float, float, float, float]:
+        """Return how bad a plan is for the objective, by a simulation from medians."""
+        makespan_s, cost_usd = simulation.makespan_s * self.margins[0], simulation.cost_usd * self.margins[1]
+        return self.objective.score(makespan_s, cost_usd)
+
     def best(self, dag: DagView, plans: Iterable[Plan]) -> Plan:
-        """Return the plan that the objective prefers; of equals the first."""
+        """Return the plan that the objective prefers; of equals the first.
 
-        def score(plan: Plan) -> tuple[float, float, float, float]:
-            simulation = self.simulate(dag, plan)
-            return self.objective.score(simulation.makespan_s, simulation.cost_usd)
+        They are rated by a simulation from medians. If the SLA is a percentile, that makes a short list, and the
+        quantiles of simulated runs under common luck decide; of a DAG so large that these exceed the budget, it is as
+        short as need be.
+        """
+        affordable = self.budget // (SEARCH_DRAWS * max(1, len(dag)))
+        wanted = 1 if self.sla.quantile is None else max(1, min(SHORTLIST, affordable))
+        rated = ((self.rate(self.simulate(dag, plan)), at, plan) for at, plan in enumerate(plans))
+        shortlist = [plan for _, _, plan in heapq.nsmallest(wanted, rated)]
+        if not shortlist:
+            raise PlanError("there is no plan to choose from")
+        if len(shortlist) == 1:
+            return shortlist[0]
+        return min(shortlist, key=lambda plan: self.objective.score(*self.at_sla(dag, plan, SEARCH_DRAWS)))
 
-        return min(plans, key=score)
+    def at_sla(self, dag: DagView, plan: Plan, draws: int | None = None) -> tuple[float, float]:
+        """Return makespan and cost of a plan at the SLA, in seconds and USD, calibrated.
+
+        Args:
+            dag: The DAG.
+            plan: A plan that can be run.
+            draws: How many runs are simulated; None: as many as a report rests on.
+
+        Raises:
+            PlanError: The plan can't be run.
+        """
+        outcomes = monte_carlo(self.simulator(dag), plan, draws or report_draws(len(dag)), seed=self.seed)
+        return self._calibration(dag, plan).apply(outcomes.makespan).at(self.sla), outcomes.cost.at(self.sla)
+
+    def predict(self, dag: DagView, plan: Plan, draws: int | None = None) -> Predicted:
+        """Return what a plan is predicted to come to.
+
+        Args:
+            dag: The DAG.
+            plan: The plan.
+            draws: How many runs are simulated; None: from 64 for large DAGs to 1,000.
+
+        Raises:
+            PlanError: The plan can't be run.
+            ConfigError: ``draws`` is below 1.
+        """
+        check_plan(dag, plan)
+        simulator = self.simulator(dag)
+        median = simulator.run(simulator.place(plan))
+        count = report_draws(len(dag)) if draws is None else draws
+        outcomes = monte_carlo(simulator, plan, count, seed=self.seed)
+        calibrated = self._calibration(dag, plan)
+        makespan = calibrated.apply(outcomes.makespan)
+        raw_s = outcomes.makespan.at(self.sla)
+        snapshot = self.recall()
+        return Predicted(
+            sla=self.sla,
+            makespan=makespan,
+            cost=outcomes.cost,
+            trace=median.trace(),
+            critical_path=median.critical_path(),
+            why=median.why,
+            basis_of=tuple([self.predictor.basis(task, a.size_mib) for task, a in enumerate(plan.assignments)]),
+            history="" if snapshot is None else snapshot.digest,
+            promise=Promise.of(outcomes.makespan, self.platform.name),
+            calibration=makespan.at(self.sla) / raw_s if raw_s > 0 else 1.0,
+            calibrated_on=calibrated.runs,
+        )
+
+    def _calibration(self, dag: DagView, plan: Plan) -> Calibration:
+        return calibration(self.recall(), dag.structure_hash, plan.planner, self.platform.name)
 
     def size_for(self, dag: DagView, tasks: Iterable[int]) -> int:
         """Return the smallest allowed size, in MiB, at which all of ``tasks`` can run.

@@ -1,16 +1,18 @@
 """The planners by name, and planning a DAG with one."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from faaslab.errors import PlanError
-from faaslab.graph import DAG
-from faaslab.model.estimates import DeclaredEstimates, Estimates
+from faaslab.model.estimates import Estimates
 from faaslab.model.history import History, Snapshot
 from faaslab.model.platform import Platform, platform_named
+from faaslab.model.predictors import check_knowledge, known_estimates
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.model.sla import Sla
-from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, check_plan
+from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, Predicted, check_plan
 from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.critical_path import CriticalPath
 from faaslab.planners.els import Els
@@ -33,6 +35,9 @@ PLANNERS: dict[str, type[Planner]] = {
     "els": Els,
     "faaslab": FaaSLab,
 }
+
+ATTEMPTS = 3
+"""How often a plan is made at most if it misses a limit at the SLA."""
 
 
 def get_planner(planner: str | Planner) -> Planner:
@@ -92,29 +97,25 @@ def plan_context(
         PlanError: An optimization, the objective or the SLA is unknown, a limit or the budget is not above 0, or both
             ``estimates`` and ``history`` are given.
     """
-    if history is not None and estimates is not None:
-        raise PlanError("both estimates and history are given; tasks' times come from one of them")
-    if history is not None and not isinstance(dag, DAG):
-        raise PlanError(f"a history knows tasks by their functions, which {type(dag).__name__} has not; plan a DAG")
     if budget < 1:
         raise PlanError(f"budget is {budget!r}, must be 1 simulated task or more")
 
-    def learn() -> Estimates:
-        if estimates is not None:
-            return estimates
-        if history is None:
-            return DeclaredEstimates(dag)
-        from faaslab.model.predictors import Predictor
+    check_knowledge(dag, estimates, history)
 
-        assert isinstance(dag, DAG)
-        snapshot = history.snapshot() if isinstance(history, History) else history
-        return Predictor.from_history(snapshot).estimates(dag)
+    @cache
+    def recall() -> Snapshot | None:
+        return history.snapshot() if isinstance(history, History) else history
+
+    @cache
+    def learn() -> Estimates:
+        return known_estimates(dag, estimates, recall())
 
     if sizes is None:
         asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
         sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in asked if size_mib > DEFAULT_SIZE_MIB}
     return PlanContext(
         learn=learn,
+        recall=recall,
         sizes=check_sizes(sizes),
         seed=seed,
         sla=Sla.named(sla),
@@ -125,52 +126,98 @@ def plan_context(
     )
 
 
-def plan_with(planner: str | Planner, dag: DagView, ctx: PlanContext) -> Plan:
+def plan_with(
+    planner: str | Planner, dag: DagView, ctx: PlanContext, *, predict: bool = True, draws: int | None = None
+) -> Plan:
     """Return the checked plan that ``planner`` makes for ``dag`` within ``ctx``.
 
+    Planners simulate from medians, of which what is promised at the SLA lies above. If their plan misses a limit by
+    that, they plan again with as much of a margin.
+
+    Args:
+        planner: Name or object.
+        dag: The DAG to plan.
+        ctx: What the planner is told.
+        predict: Give the plan a prediction; if there are limits, it has one in any case.
+        draws: How many runs the prediction rests on; None: from 64 for large DAGs to 1,000.
+
     Raises:
+        ConfigError: ``draws`` is below 1.
         PlanError: The planner is unknown, its plan can't be run, or it is predicted to exceed a limit.
     """
     chosen = get_planner(planner)
-    plan = chosen.plan(dag, ctx)
+    plan = _checked(chosen, dag, ctx)
+    if ctx.objective.deadline_s is None and ctx.objective.cost_cap_usd is None:
+        return replace(plan, predicted=ctx.predict(dag, plan, draws)) if predict else plan
+    predicted = ctx.predict(dag, plan, draws)
+    for _ in range(ATTEMPTS - 1):
+        if _within(predicted, ctx.objective):
+            break
+        median = ctx.simulate(dag, plan)
+        above = predicted.makespan_s / median.makespan_s if median.makespan_s > 0 else 1.0
+        dearer = predicted.cost_usd / median.cost_usd if median.cost_usd > 0 else 1.0
+        again = _checked(chosen, dag, replace(ctx, margins=(above, dearer)))
+        if again == plan:
+            break
+        plan, predicted = again, ctx.predict(dag, again, draws)
+    if not _within(predicted, ctx.objective):
+        raise _too_much(plan, predicted, dag, ctx)
+    return replace(plan, predicted=predicted)
+
+
+def _checked(planner: Planner, dag: DagView, ctx: PlanContext) -> Plan:
+    plan = planner.plan(dag, ctx)
     if not isinstance(plan, Plan):
-        raise PlanError(f"planner {chosen.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")
+        raise PlanError(f"planner {planner.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")
     check_plan(dag, plan)
-    _check_limits(plan, dag, ctx)
     return plan
 
 
-def _check_limits(plan: Plan, dag: DagView, ctx: PlanContext) -> None:
-    """Refuse a plan that is predicted to exceed the deadline or the cap on cost."""
-    deadline_s, cap_usd = ctx.objective.deadline_s, ctx.objective.cost_cap_usd
-    if deadline_s is None and cap_usd is None:
-        return
-    found, bounds = ctx.simulate(dag, plan), lower_bounds(dag, ctx)
-    for what, value, limit, bound, unit in (
-        ("makespan", found.makespan_s, deadline_s, bounds.makespan_s, "s"),
-        ("cost", found.cost_usd, cap_usd, bounds.cost_usd, "USD"),
-    ):
-        if limit is not None and value > limit:
-            raise PlanError(
-                f"planner {plan.planner!r} finds no plan for {plan.dag_name!r} within {limit:g} {unit}: its best has a "
-                f"predicted {what} of {value:.4g} {unit}, and none can be below {bound:.4g} {unit} at these sizes; "
-                "allow more, other sizes, or try another planner"
-            )
+def _within(predicted: Predicted, objective: Objective) -> bool:
+    """Whether a prediction is within the deadline and the cap on cost."""
+    deadline_s, cap_usd = objective.deadline_s, objective.cost_cap_usd
+    in_time = deadline_s is None or predicted.makespan_s <= deadline_s
+    return in_time and (cap_usd is None or predicted.cost_usd <= cap_usd)
 
 
-def plan_dag(dag: DagView, planner: str | Planner = "wukong", **planning: Any) -> Plan:
-    """Return the checked plan that ``planner`` makes for ``dag``.
+def _too_much(plan: Plan, predicted: Predicted, dag: DagView, ctx: PlanContext) -> PlanError:
+    """Return the error that tells by how much the first limit is missed, and whether it can be kept at all."""
+    deadline_s, bounds = ctx.objective.deadline_s, lower_bounds(dag, ctx)
+    if deadline_s is not None and predicted.makespan_s > deadline_s:
+        what, value, limit, bound, unit = "makespan", predicted.makespan_s, deadline_s, bounds.makespan_s, "s"
+    else:
+        cap_usd = ctx.objective.cost_cap_usd
+        assert cap_usd is not None
+        what, value, limit, bound, unit = "cost", predicted.cost_usd, cap_usd, bounds.cost_usd, "USD"
+    return PlanError(
+        f"planner {plan.planner!r} finds no plan for {plan.dag_name!r} within {limit:g} {unit}: its best has a "
+        f"predicted {what} of {value:.4g} {unit} ({ctx.sla.name}), and none can be below {bound:.4g} {unit} at these "
+        "sizes; allow more, other sizes, another SLA, or try another planner"
+    )
+
+
+def plan_dag(
+    dag: DagView,
+    planner: str | Planner = "wukong",
+    *,
+    predict: bool = True,
+    draws: int | None = None,
+    **planning: Any,
+) -> Plan:
+    """Return the checked plan that ``planner`` makes for ``dag``, with what it is predicted to come to.
 
     Args:
         dag: The DAG to plan.
         planner: Name of a planner, or an object with ``name`` and ``plan``.
+        predict: Whether to predict; see ``plan_with``.
+        draws: How many simulated runs the prediction rests on; None: from 64 for large DAGs to 1,000.
         planning: See ``plan_context``.
 
     Raises:
-        ConfigError: See ``plan_context``.
+        ConfigError: See ``plan_context`` and ``plan_with``.
         PlanError: See ``plan_context`` and ``plan_with``.
     """
-    return plan_with(planner, dag, plan_context(dag, **planning))
+    return plan_with(planner, dag, plan_context(dag, **planning), predict=predict, draws=draws)
 
 
 def _optimizations(names: Iterable[str] | None) -> frozenset[str]:

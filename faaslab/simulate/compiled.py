@@ -7,7 +7,7 @@ What was compiled is cached in numba's cache folder. Columns are numpy arrays he
     simulation = run_compiled(placed, draws)            # for each draw
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -51,10 +51,15 @@ def run_compiled(placement: Placement, draws: Draws | None = None) -> Simulation
     """Run a placement of ``place_compiled``; the result equals that of ``run_placement`` exactly.
 
     Raises:
-        ConfigError: numba is not installed.
+        ConfigError: numba is not installed, or an estimate of how times scatter is out of its range.
         PlanError: The plan can't be run.
     """
-    return run_columns(placement, draws, _loops()[1], _column, _filled)
+    return next(run_all_compiled(placement, [draws]))
+
+
+def run_all_compiled(placement: Placement, runs: Sequence[Draws | None]) -> Iterator[Simulation]:
+    """Run a placement of ``place_compiled`` with the luck of each run; see ``run_compiled``."""
+    return run_columns(placement, runs, _loops()[1], _column, _filled)
 
 
 def _column(values: Sequence[Any]) -> Any:

@@ -42,13 +42,13 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     Returns:
         Makespan, cost, GB-seconds, instances, containers, sinks that were not stored (0 of a valid plan).
     """
-    latency_s, invocation_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:10]
-    most_cpus, most_gb = numbers[10:]
+    latency_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:9]
+    most_cpus, most_gb = numbers[9:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
     roots, up_from, up_task, is_sink, impure, frame_bytes = dag
     exec_s, pool_load, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
     follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
-    pool_cpus, cold_s = placed[19:]
+    pool_cpus, cold_s, invocation_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
     turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why = tasks
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by, i_yielded, i_turned_s = instances
@@ -276,7 +276,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
             task = i_first[i]
             resumed = worker_of[task] >= 0 and position[task] > 0
             arrived_s = now_s + half_s + (carry_s[task] if worker_of[task] < 0 else 0.0)
-            began_s = max(arrived_s, i_requested[i] + invocation_s)
+            began_s = max(arrived_s, i_requested[i] + invocation_s[task])
             i_started[i] = began_s
             i_container[i] = container
             flushed_s[i] = arrived_s

@@ -14,6 +14,7 @@ from faaslab.errors import ConfigError, PlanError
 from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform
 from faaslab.model.sizes import vcpus
+from faaslab.model.variation import Spread
 from faaslab.plan import DagView, Plan
 
 NARROW = 64
@@ -46,6 +47,7 @@ class FlatDag:
     visible: list[int]
     _exec_s: dict[int, list[float | None]] = field(default_factory=dict, repr=False)
     _puts: dict[tuple[float, ...], tuple[Any, Any]] = field(default_factory=dict, repr=False)
+    _spreads: dict[int, list[Spread | None]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, dag: DagView, estimates: Estimates) -> Self:
@@ -119,6 +121,29 @@ class FlatDag:
                         "be 0 or more and finite"
                     )
                 self._exec_s[size_mib][task] = known
+            result.append(known)
+        return result
+
+    def spreads(self, sizes_mib: Sequence[int]) -> list[Spread]:
+        """Return how the execution time of each task at its size scatters.
+
+        Raises:
+            ConfigError: A scale is negative or not finite, or degrees of freedom are not above 0.
+        """
+        result: list[Spread] = []
+        for size_mib in set(sizes_mib):
+            self._spreads.setdefault(size_mib, [None] * len(self.upstreams))
+        for task, size_mib in enumerate(sizes_mib):
+            known = self._spreads[size_mib][task]
+            if known is None:
+                known = self.estimates.spread(task, size_mib)
+                scales = (known.run, known.worker, known.task)
+                if not all(0 <= scale < math.inf for scale in scales) or not known.degrees > 0:
+                    raise ConfigError(
+                        f"task {self.dag.ids[task]!r}: its execution at {size_mib} MiB is estimated to scatter by "
+                        f"{known}; scales must be 0 or more and finite, degrees above 0"
+                    )
+                self._spreads[size_mib][task] = known
             result.append(known)
         return result
 
@@ -299,7 +324,6 @@ def place_layout(
 
     numbers = (
         latency_s,
-        profile.invocation_latency_s,
         profile.keep_alive_s,
         down_s,
         1 / platform.client_invokes_per_s,

@@ -1,15 +1,15 @@
 """Running a placement, and what came of it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import PlanError
 from faaslab.simulate import kernel
-from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import Placement, filled_list
+from faaslab.simulate.draws import Drawn, Draws, drawn_runs, medians
+from faaslab.simulate.placement import Placement, filled_list, listed
 
 if TYPE_CHECKING:
     from faaslab.trace import Trace
@@ -163,7 +163,7 @@ class Simulation:
         else:
             base = placed.arrays[5][self.instances[0][self.tasks[5][task]]]
             at_hand = [touch[edge] >= base for edge in range(first, first + len(row))]
-            room = placed.numbers[9] if placed.arrays[7][task] else 0.0
+            room = placed.numbers[8] if placed.arrays[7][task] else 0.0
             rides = []
             for upstream, local in zip(row, at_hand, strict=True):
                 size = flat.output_bytes[upstream]
@@ -220,31 +220,31 @@ def run_placement(placement: Placement, draws: Draws | None = None) -> Simulatio
 
     Args:
         placement: Made by ``place``.
-        draws: Factors on medians; None: everything takes its median.
+        draws: Luck of this run; None: everything takes its median.
 
     Raises:
+        ConfigError: An estimate of how times scatter is out of its range.
         PlanError: The plan can't be run: its workers wait for each other.
     """
-    return run_columns(placement, draws, kernel.run_events, list, filled_list)
+    return next(run_columns(placement, [draws], kernel.run_events, listed, filled_list))
 
 
 def run_columns(
     placement: Placement,
-    draws: Draws | None,
+    runs: Sequence[Draws | None],
     loop: Callable[..., Any],
-    column: Callable[[Sequence[Any]], Any],
+    column: Callable[[Any], Any],
     filled: Callable[[int, Any], Any],
-) -> Simulation:
-    """Run a placement in columns of any kind."""
+) -> Iterator[Simulation]:
+    """Run a placement in columns of any kind, with the luck of each run; None: everything takes its median."""
+    lucky = [draws for draws in runs if draws is not None]
+    drawn = drawn_runs(placement, lucky, column, filled) if lucky else iter(())
+    for draws in runs:
+        yield _run(placement, medians(placement, filled) if draws is None else next(drawn), loop, filled)
+
+
+def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: Callable[[int, Any], Any]) -> Simulation:
     count, room = len(placement.exec_s), placement.capacity
-    profile = placement.platform.profile
-    exec_s: Any = placement.exec_s
-    cold_s: Any = filled(room, profile.cold_start_s)
-    if draws is not None:
-        factors = draws.exec_factors(count)
-        exec_s = column([median_s * factor for median_s, factor in zip(exec_s, factors, strict=True)])
-        luck = draws.cold_factors(room, profile.cold_start_sigma)
-        cold_s = column([profile.cold_start_s * factor for factor in luck])
     tasks = (
         *(filled(count, 0.0) for _ in range(4)),
         filled(count, math.inf),
@@ -260,12 +260,14 @@ def run_columns(
         filled(room, -1),
         filled(room, 0.0),
     )
+    arrays = placement.arrays
+    stored = (drawn.blob_s, drawn.frame_s, *arrays[13:15], drawn.take_carry_s, drawn.take_fetch_s)
     makespan_s, cost_usd, gb_seconds, invocations, containers, left = loop(
         placement.numbers,
         placement.limits,
         placement.flat.arrays,
-        (exec_s, *placement.arrays, cold_s),
-        tuple(changed.copy() for changed in placement.changing),
+        (drawn.exec_s, *arrays[:11], *stored, *arrays[17:], drawn.cold_s, drawn.invocation_s),
+        tuple(changed.copy() for changed in (*placement.changing[:2], drawn.carry_s, drawn.fetch_s)),
         tasks,
         instances,
     )
@@ -275,5 +277,14 @@ def run_columns(
             "missing: its workers wait for each other; check_plan says where"
         )
     return Simulation(
-        placement, makespan_s, cost_usd, gb_seconds, invocations, containers, tasks, instances, exec_s, cold_s
+        placement,
+        makespan_s,
+        cost_usd,
+        gb_seconds,
+        invocations,
+        containers,
+        tasks,
+        instances,
+        drawn.exec_s,
+        drawn.cold_s,
     )

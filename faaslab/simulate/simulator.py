@@ -1,13 +1,15 @@
 """Simulating many plans of one DAG: flattened once, and compiled once that pays, where numba is installed."""
 
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform
 from faaslab.plan import DagView, Plan
+from faaslab.simulate import kernel
 from faaslab.simulate.draws import Draws
 from faaslab.simulate.placement import FlatDag, Layout, Placement, arrange, filled_list, listed, place, place_layout
-from faaslab.simulate.simulation import Simulation, run_placement
+from faaslab.simulate.simulation import Simulation, run_columns
 
 COMPILE_AFTER = 300_000
 """Simulated tasks that take plain Python about as long as it takes to load what numba has compiled before: whoever has
@@ -37,13 +39,17 @@ class Simulator:
         self.spent = 0
         self._compiled: FlatDag | None = None
 
-    def place(self, plan: Plan) -> Placement:
+    def place(self, plan: Plan, *, runs: int = 1) -> Placement:
         """Return a plan as ``run`` takes it; that it can be run is not checked.
+
+        Args:
+            plan: The plan.
+            runs: How often it is going to be run, for the choice of what runs it.
 
         Raises:
             ConfigError: An execution time is negative or not a number.
         """
-        flat = self._flat()
+        flat = self._flat((runs - 1) * len(plan))
         if flat is self.flat:
             return place(flat, plan, self.platform)
         from faaslab.simulate.compiled import place_compiled
@@ -59,9 +65,10 @@ class Simulator:
 
         return place_layout_compiled(flat, layout, self.platform)
 
-    def _flat(self) -> FlatDag:
-        """Return the DAG as lists, or as arrays once that pays off."""
-        if self._compiled is None and self.spent >= COMPILE_AFTER and find_spec("numba") is not None:
+    def _flat(self, soon: int = 0) -> FlatDag:
+        """Return the DAG as lists, or as arrays once that pays off, ``soon`` simulated tasks later."""
+        spent = self.spent + soon
+        if self._compiled is None and spent >= COMPILE_AFTER and find_spec("numba") is not None:
             from faaslab.simulate.compiled import compiled_dag
 
             self._compiled = compiled_dag(self.flat)
@@ -69,9 +76,13 @@ class Simulator:
 
     def run(self, placement: Placement, draws: Draws | None = None) -> Simulation:
         """Simulate one run of a placement that ``place`` has returned; see ``run_placement``."""
-        self.spent += len(placement.worker_of)
-        if placement.flat is self.flat:
-            return run_placement(placement, draws)
-        from faaslab.simulate.compiled import run_compiled
+        return next(self.run_all(placement, [draws]))
 
-        return run_compiled(placement, draws)
+    def run_all(self, placement: Placement, runs: Sequence[Draws | None]) -> Iterator[Simulation]:
+        """Simulate a placement that ``place`` has returned with the luck of each run; see ``run_placement``."""
+        self.spent += len(runs) * len(placement.worker_of)
+        if placement.flat is self.flat:
+            return run_columns(placement, runs, kernel.run_events, listed, filled_list)
+        from faaslab.simulate.compiled import run_all_compiled
+
+        return run_all_compiled(placement, runs)

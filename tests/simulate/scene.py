@@ -23,6 +23,7 @@ class Known:
     seconds: Sequence[float]
     nbytes: Mapping[int, float] = field(default_factory=dict)
     by_size: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    scatter: Spread = Spread(0.0, 0.0, 0.0)
 
     def exec_s(self, task: int, size_mib: int) -> float:
         return self.by_size.get((task, size_mib), self.seconds[task])
@@ -34,7 +35,7 @@ class Known:
         return "declared"
 
     def spread(self, task: int, size_mib: int) -> Spread:
-        return Spread(0.0, 0.0, 0.0)
+        return self.scatter
 
 
 def platform(**settings: Any) -> Platform:
