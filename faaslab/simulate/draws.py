@@ -124,9 +124,8 @@ def drawn_runs(
     middle, profile, count = medians(placement, filled), placement.platform.profile, len(placement.exec_s)
     sizes_mib = [placement.sizes_mib[pool] for pool in listed(placement.arrays[1])]
     spreads = placement.flat.spreads(sizes_mib)
-    of_run, of_worker, of_task, degrees = np.array(
-        [(spread.run, spread.worker, spread.task, spread.degrees) for spread in spreads], dtype=float
-    ).T
+    scales = [(spread.run, spread.worker, spread.task, spread.degrees) for spread in spreads]
+    of_run, of_worker, of_task, degrees = np.array(scales, dtype=float).reshape(-1, 4).T
     head = np.array(_heads(placement))
     consumer = np.asarray(placement.arrays[14], dtype=int)
     base = {name: np.asarray(getattr(middle, name), dtype=float) for name in Drawn.__slots__}

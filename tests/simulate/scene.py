@@ -14,6 +14,7 @@ from faaslab.simulate import Simulation, simulate_plan
 from tests.plan.dags import FakeDag
 
 SIZE_MIB = 1769
+NO_SCATTER = Spread(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Known:
     seconds: Sequence[float]
     nbytes: Mapping[int, float] = field(default_factory=dict)
     by_size: Mapping[tuple[int, int], float] = field(default_factory=dict)
-    scatter: Spread = Spread(0.0, 0.0, 0.0)
+    scatter: Spread = NO_SCATTER
 
     def exec_s(self, task: int, size_mib: int) -> float:
         return self.by_size.get((task, size_mib), self.seconds[task])

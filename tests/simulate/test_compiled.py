@@ -52,9 +52,12 @@ def test_equal_to_plain_python(dag: FakeDag, planner: str, seed: int, limit: int
         upload_bytes_per_s=1e6,
         download_bytes_per_s=2e6,
         cold_start_sigma=0.3,
+        store_sigma=0.2,
+        invocation_latency_s=0.02,
+        invocation_sigma=0.2,
         keep_alive_s=1.0,
     )
-    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed, 0.3))
+    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed))
 
 
 @pytest.mark.parametrize("planner", ["per_task", "wukong"])
