@@ -8,6 +8,8 @@ import typer
 
 from faaslab.cli.workflows import load_workflow
 from faaslab.errors import ConfigError
+from faaslab.model.sla import Sla
+from faaslab.plan import Predicted
 from faaslab.planners import PLANNERS, compare
 
 Workflow = Annotated[
@@ -16,6 +18,7 @@ Workflow = Annotated[
 PlannerName = Annotated[str, typer.Option(help=f"How to plan it: {', '.join(PLANNERS)}.")]
 Sizes = Annotated[str, typer.Option(help="Allowed worker sizes in MiB, for instance 512,1024,2048.")]
 PlatformName = Annotated[str, typer.Option(help="What it is for: lambda, openwhisk, this machine or none.")]
+SlaName = Annotated[str, typer.Option("--sla", help="average, or the percentile of what is predicted, like p90.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -43,6 +46,8 @@ def plan(
     ] = "makespan",
     deadline_s: Annotated[float | None, typer.Option("--deadline", help="Makespan that must be kept, seconds.")] = None,
     cost_cap_usd: Annotated[float | None, typer.Option("--cost-cap", help="Cost that must be kept, USD.")] = None,
+    sla: SlaName = "average",
+    seed: Annotated[int, typer.Option(help="Of the planner and of the simulated runs' luck.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Write the plan of a single planner here, as JSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,16 +63,22 @@ def plan(
         objective=_objective(objective),
         deadline_s=deadline_s,
         cost_cap_usd=cost_cap_usd,
+        sla=sla,
+        seed=seed,
     )
     if output is not None:
         output.write_text(found.plans[0].plan.to_json())
     table = found.table
     if as_json:
-        rows = table.reset_index().to_dict("records")
+        rows = [
+            {**row, **_percentiles(compared.predicted)}
+            for row, compared in zip(table.reset_index().to_dict("records"), found.plans, strict=True)
+        ]
         bounds = {"makespan_s": found.bounds.makespan_s, "cost_usd": found.bounds.cost_usd}
-        typer.echo(msgspec.json.encode({"plans": rows, "bounds": bounds}).decode())
+        typer.echo(msgspec.json.encode({"sla": Sla.named(sla).name, "plans": rows, "bounds": bounds}).decode())
         return
-    shown = table[["makespan_s", "cost_usd", "makespan_gap", "cost_gap", "workers", "cold_starts", "pareto"]]
+    columns = "makespan_s cost_usd makespan_p50_s makespan_p90_s makespan_gap cost_gap workers cold_starts pareto"
+    shown = table[columns.split()]
     typer.echo(shown.to_string(float_format=lambda value: f"{value:.4g}"))
 
 
@@ -76,19 +87,40 @@ def simulate(
     planner: PlannerName = "wukong",
     sizes: Sizes = "",
     platform: PlatformName = "lambda",
-    seed: Annotated[int | None, typer.Option(help="Draw cold starts; without it everything takes its median.")] = None,
+    sla: Annotated[
+        str, typer.Option("--sla", help="Tell also what many runs come to: average, or a percentile like p90.")
+    ] = "",
+    seed: Annotated[
+        int | None, typer.Option(help="Draw everything that scatters; without it everything takes its median.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Simulate one run of a workflow and print its metrics, the same as those of a real run."""
     from faaslab.simulate import simulate as simulated
 
     dag = load_workflow(workflow)
-    metrics = simulated(
-        dag, dag.plan(planner, platform=platform, **_sizes(sizes)), platform=platform, seed=seed
-    ).metrics
+    predicting: dict[str, Any] = {"sla": sla, "predict": True} if sla else {"predict": False}
+    chosen = dag.plan(planner, platform=platform, **_sizes(sizes), seed=seed or 0, **predicting)
+    metrics: dict[str, Any] = dict(simulated(dag, chosen, platform=platform, seed=seed).metrics)
     if as_json:
+        if sla:
+            predicted = {"makespan_s": chosen.predicted.makespan_s, "cost_usd": chosen.predicted.cost_usd}
+            metrics["predicted"] = {"sla": Sla.named(sla).name, **predicted, **_percentiles(chosen.predicted)}
         typer.echo(msgspec.json.encode(metrics).decode())
         return
+    if sla:
+        name = Sla.named(sla).name
+        metrics |= {f"{name} makespan_s": chosen.predicted.makespan_s, f"{name} cost_usd": chosen.predicted.cost_usd}
     width = max(map(len, metrics))
     for name, value in metrics.items():
         typer.echo(f"{name:{width}}  {value:.6g}")
+
+
+def _percentiles(predicted: Predicted) -> dict[str, Any]:
+    """Return what scripts are told of a prediction beside its values at the SLA."""
+    return {
+        "makespan_quantiles_s": predicted.makespan.percentiles,
+        "cost_quantiles_usd": predicted.cost.percentiles,
+        "bases": predicted.bases,
+        "calibrated_on": predicted.calibrated_on,
+    }

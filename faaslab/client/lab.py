@@ -152,7 +152,7 @@ class Lab:
             )
         dag = outputs if isinstance(outputs, DAG) else DAG(outputs, name=name)
         if plan is None:
-            plan = plan_dag(dag, planner, predict=False, **planning)
+            plan = plan_dag(dag, planner, **planning)
         else:
             check_plan(dag, plan)
         if isinstance(self.launcher, RemoteLauncher):

@@ -228,11 +228,17 @@ class DAG:
 
         return submit(self, **settings)
 
-    def plan(self, planner: str = "wukong", **settings: Any) -> Any:
-        """Return a plan; ``settings`` as for the planner."""
+    def plan(self, planner: Any = "wukong", *, predict: bool = True, **settings: Any) -> Any:
+        """Return a plan, with what it is predicted to come to (``plan.predicted``).
+
+        Args:
+            planner: Name of a planner, or a planner of one's own.
+            predict: Whether to predict, which takes up to a second.
+            settings: As for ``faaslab.planners.plan_dag``: ``sla``, ``sizes``, ``history``, ``draws`` …
+        """
         from faaslab.planners import plan_dag
 
-        return plan_dag(self, planner, **settings)
+        return plan_dag(self, planner, predict=predict, **settings)
 
     @cached_property
     def _index(self) -> dict[str, int]:

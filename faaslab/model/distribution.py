@@ -12,6 +12,8 @@ from faaslab.model.sla import Sla
 
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 """Quantiles of a prediction that are kept with a run."""
+SHOWN = (0.1, 0.5, 0.9, 0.99)
+"""Quantiles that people and scripts are told."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,6 +57,11 @@ class Distribution:
     def at(self, sla: Sla) -> float:
         """Return the mean, or the SLA's percentile."""
         return self.mean if sla.quantile is None else self.quantile(sla.quantile)
+
+    @property
+    def percentiles(self) -> dict[str, float]:
+        """Some quantiles by name, and the mean."""
+        return {f"p{100 * level:g}": self.quantile(level) for level in SHOWN} | {"mean": self.mean}
 
     def rank(self, value: float) -> float:
         """Return the part of all draws, from 0 to 1, that ``value`` is not below (the PIT)."""

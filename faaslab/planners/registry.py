@@ -127,7 +127,7 @@ def plan_context(
 
 
 def plan_with(
-    planner: str | Planner, dag: DagView, ctx: PlanContext, *, predict: bool = True, draws: int | None = None
+    planner: str | Planner, dag: DagView, ctx: PlanContext, *, predict: bool = False, draws: int | None = None
 ) -> Plan:
     """Return the checked plan that ``planner`` makes for ``dag`` within ``ctx``.
 
@@ -200,16 +200,16 @@ def plan_dag(
     dag: DagView,
     planner: str | Planner = "wukong",
     *,
-    predict: bool = True,
+    predict: bool = False,
     draws: int | None = None,
     **planning: Any,
 ) -> Plan:
-    """Return the checked plan that ``planner`` makes for ``dag``, with what it is predicted to come to.
+    """Return the checked plan that ``planner`` makes for ``dag``.
 
     Args:
         dag: The DAG to plan.
         planner: Name of a planner, or an object with ``name`` and ``plan``.
-        predict: Whether to predict; see ``plan_with``.
+        predict: Give the plan a prediction, as ``dag.plan`` does; see ``plan_with``.
         draws: How many simulated runs the prediction rests on; None: from 64 for large DAGs to 1,000.
         planning: See ``plan_context``.
 

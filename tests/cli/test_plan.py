@@ -56,6 +56,21 @@ def test_plan_a_file(tmp_path: Path) -> None:
     assert (table.exit_code, table.stdout.count("\n")) == (0, len(PLANNERS) + 2)
 
 
+def test_plan_at_an_sla(flows: Scene) -> None:
+    """Makespan and cost are those at the SLA; scripts get the quantiles and what the times rest on."""
+    asked = ("plan", "flows_on_disk:three", "--planner", "els", "--sla", "p90")
+    found = reported(*asked)
+    (row,) = found["plans"]
+    assert found["sla"] == "p90"
+    assert row["makespan_s"] == row["makespan_p90_s"] == row["makespan_quantiles_s"]["p90"]
+    assert row["cost_usd"] == row["cost_quantiles_usd"]["p90"]
+    assert list(row["makespan_quantiles_s"].values())[:4] == sorted(list(row["makespan_quantiles_s"].values())[:4])
+    assert sum(row["bases"].values()) == 5
+    assert reported(*asked) == found
+    assert reported(*asked, "--seed", "4")["plans"][0]["makespan_s"] != row["makespan_s"]
+    assert "makespan_p90_s" in invoke(*asked).stdout
+
+
 def test_plan_of_one_planner_is_written(flows: Scene) -> None:
     """It is a plan like any other."""
     assert invoke("plan", "flows_on_disk:three", "--planner", "els", "--output", "plan.json").exit_code == 0
@@ -73,6 +88,16 @@ def test_simulate(flows: Scene) -> None:
     assert "makespan_s" in invoke("simulate", "flows_on_disk:three").stdout
 
 
+def test_simulate_at_an_sla(flows: Scene) -> None:
+    """Beside one run, what many come to."""
+    found = reported("simulate", "flows_on_disk:three", "--sla", "p99", "--seed", "1")
+    assert found["predicted"]["sla"] == "p99"
+    assert found["predicted"]["makespan_s"] == found["predicted"]["makespan_quantiles_s"]["p99"]
+    assert "p99 makespan_s" in invoke("simulate", "flows_on_disk:three", "--sla", "p99").stdout
+    result = invoke("simulate", "flows_on_disk:three", "--seed", "-1")
+    assert isinstance(result.exception, fl.ConfigError)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
@@ -82,6 +107,9 @@ def test_simulate(flows: Scene) -> None:
         (("--objective", "speed"), fl.PlanError, "unknown objective 'speed'"),
         (("--deadline", "0.001"), fl.PlanError, "none can be below"),
         (("--platform", "moon"), fl.ConfigError, "moon"),
+        (("--sla", "p100"), fl.PlanError, "unknown SLA 'p100'"),
+        (("--sla", "mean"), fl.PlanError, "unknown SLA 'mean'"),
+        (("--seed", "-1"), fl.ConfigError, "-1"),
         (("--output", "plan.json"), fl.ConfigError, "--planner"),
     ],
 )

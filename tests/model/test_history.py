@@ -283,7 +283,7 @@ def test_a_damaged_index_is_made_again(history: History, damage: str) -> None:
         with closing(sqlite3.connect(path)) as index:
             index.execute("PRAGMA user_version = 99")
     assert times(history) == [1.0]
-    history.add(Source("r-2"), [sample(2.0)])
+    history.add(Source("r-2", recorded_s=1.0), [sample(2.0)])
     assert times(history) == [1.0, 2.0]
 
 

@@ -63,12 +63,13 @@ def test_heft_on_fixed_workers() -> None:
 def test_els_weighs_cost() -> None:
     """The cheapest plan is one worker; the fastest is HEFT's; a deadline is kept at the least cost."""
     dag = FakeDag(FORK.wiring, expected_s={**FORK.expected_s, 1: 20.0, 2: 20.0}, output_bytes=FORK.output_bytes)
-    fast = plan_dag(dag, "els", platform=SLOW_STORE)
+    fast = plan_dag(dag, "els", platform=SLOW_STORE, predict=True)
     cheap = plan_dag(dag, "els", platform=SLOW_STORE, objective="cost")
     assert len(fast.orders) == 2
     assert len(cheap.orders) == 1
-    fastest_s = simulate_plan(dag, fast, DeclaredEstimates(dag), SLOW_STORE).makespan_s
-    within = plan_dag(dag, "els", platform=SLOW_STORE, objective="cost", deadline_s=fastest_s + 0.01)
+    assert fast.predicted is not None
+    deadline_s = fast.predicted.makespan_s + 0.01
+    within = plan_dag(dag, "els", platform=SLOW_STORE, objective="cost", deadline_s=deadline_s)
     assert dict(within.orders) == dict(fast.orders)
 
 

@@ -27,7 +27,7 @@ def test_every_planner_makes_runnable_plans(dag: FakeDag, name: str) -> None:
 def test_planners_on_real_workflows(workflow: object, name: str) -> None:
     """Every planner plans real DAGs, also through ``dag.plan``."""
     dag = DAG(workflow, name="real")
-    plan = dag.plan(name)
+    plan = dag.plan(name, predict=False)
     assert plan == plan_dag(dag, name)
     assert len(plan) == len(dag)
     assert plan.explain(dag.ids[-1])

@@ -177,7 +177,7 @@ def test_a_spread_that_is_none(scatter: Spread) -> None:
 def test_plans_are_compared_under_the_same_luck() -> None:
     """What a faster start gains is seen run by run: once or twice, as the slower branch has a warm container or not."""
     flat = FlatDag.of(FORK, Known([1.0] * 4, scatter=Spread(0.3, 0.0, 0.3)))
-    plan = plan_dag(FORK, "per_task", predict=False)
+    plan = plan_dag(FORK, "per_task")
     slow, fast = (place(flat, plan, platform(cold_start_s=cold_s)) for cold_s in (0.2, 0.1))
     for number in range(30):
         slower, faster = (run_placement(placement, Draws(1, number)) for placement in (slow, fast))

@@ -29,8 +29,8 @@ SIZED = (*SIZES, 3000)
 def plan_named(dag: DagView, name: str) -> Plan:
     """Return a plan of a planner, or a random mixed one."""
     if name.startswith("mixed"):
-        return plan_dag(dag, Mixed(), sizes=SIZED, seed=int(name[-1]), predict=False)
-    return plan_dag(dag, name, sizes=SIZED, predict=False)
+        return plan_dag(dag, Mixed(), sizes=SIZED, seed=int(name[-1]))
+    return plan_dag(dag, name, sizes=SIZED)
 
 
 def guessed(dag: DagView, seed: int) -> Known:
