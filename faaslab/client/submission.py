@@ -40,6 +40,7 @@ def assignments(plan: Plan) -> Assignments:
         worker_of=tuple(-1 if a.worker is None else index[a.worker] for a in plan.assignments),
         size_mib_of=tuple(a.size_mib for a in plan.assignments),
         orders=tuple(tuple(plan.orders[name]) for name in names),
+        leaves=tuple(task for task, a in enumerate(plan.assignments) if a.wait == "leave"),
         store_all="skip_storage" not in plan.optimizations,
     )
 

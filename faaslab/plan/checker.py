@@ -17,8 +17,9 @@ def check_plan(dag: DagView, plan: Plan) -> None:
 
     Raises:
         PlanError: It is for another DAG, misses or repeats a task, uses a size that is infeasible or below the
-            task's ``memory_mib``, gives one worker two sizes, names an unknown optimization, or its workers' orders
-            and the DAG wait for each other. Names the task and both values.
+            task's ``memory_mib``, gives one worker two sizes, has a worker that neither stays nor leaves while it waits,
+            names an unknown optimization, or its workers' orders and the DAG wait for each other. Names the task and
+            both values.
     """
     if plan.structure_hash != dag.structure_hash:
         raise PlanError(
@@ -34,6 +35,7 @@ def check_plan(dag: DagView, plan: Plan) -> None:
     for unknown in sorted(plan.optimizations - set(OPTIMIZATIONS)):
         raise PlanError(f"unknown optimization {unknown!r}; known: {', '.join(OPTIMIZATIONS)}")
     _check_sizes(dag, plan)
+    _check_waits(dag, plan)
     _check_orders(dag, plan)
     _check_acyclic(dag, plan)
 
@@ -58,6 +60,19 @@ def _check_sizes(dag: DagView, plan: Plan) -> None:
             raise PlanError(
                 f"worker {assignment.worker!r} has two sizes: {plan.assignments[other].size_mib} MiB for task "
                 f"{dag.ids[other]!r} and {assignment.size_mib} MiB for task {dag.ids[task]!r}"
+            )
+
+
+def _check_waits(dag: DagView, plan: Plan) -> None:
+    for task, assignment in enumerate(plan.assignments):
+        if assignment.wait == "stay":
+            continue
+        if assignment.wait != "leave":
+            raise PlanError(f"task {dag.ids[task]!r} has wait={assignment.wait!r}, must be 'stay' or 'leave'")
+        if assignment.worker is None:
+            raise PlanError(
+                f"task {dag.ids[task]!r} has wait='leave' but no worker that could: decided at run time, a task starts "
+                "when its inputs are there; give it a worker, or leave wait out"
             )
 
 

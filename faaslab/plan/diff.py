@@ -28,12 +28,19 @@ class PlanDiff:
     """Task id, size before, size after in MiB."""
     reordered: tuple[str, ...]
     """Workers (names of the first plan) that run the tasks they have in both plans in another order."""
+    rewaited: tuple[tuple[str, str, str], ...]
+    """Task id, what its worker does while it waits before and after: ``stay`` or ``leave``."""
     optimizations_added: frozenset[str]
     optimizations_removed: frozenset[str]
 
     def __bool__(self) -> bool:
         return bool(
-            self.moved or self.resized or self.reordered or self.optimizations_added or self.optimizations_removed
+            self.moved
+            or self.resized
+            or self.reordered
+            or self.rewaited
+            or self.optimizations_added
+            or self.optimizations_removed
         )
 
     def __str__(self) -> str:
@@ -44,12 +51,14 @@ class PlanDiff:
                 (self.moved, "tasks moved"),
                 (self.resized, "tasks resized"),
                 (self.reordered, "workers reordered"),
+                (self.rewaited, "tasks waited for otherwise"),
             )
             if items
         )
         lines += [f"  {task}: {_place(a)} → {_place(b)}" for task, a, b in self.moved]
         lines += [f"  {task}: {a} MiB → {b} MiB" for task, a, b in self.resized]
         lines += [f"  {worker}: another task order" for worker in self.reordered]
+        lines += [f"  {task}: {a} → {b} while it waits" for task, a, b in self.rewaited]
         lines += [f"  + {name}" for name in sorted(self.optimizations_added)]
         lines += [f"  - {name}" for name in sorted(self.optimizations_removed)]
         return "\n".join(lines)
@@ -80,6 +89,7 @@ def diff_plans(before: "Plan", after: "Plan") -> PlanDiff:
         reordered=tuple(
             worker for worker, other in match.items() if _reordered(before.orders[worker], after.orders[other])
         ),
+        rewaited=tuple((task, a.wait, b.wait) for task, a, b in pairs if a.wait != b.wait),
         optimizations_added=after.optimizations - before.optimizations,
         optimizations_removed=before.optimizations - after.optimizations,
     )

@@ -7,7 +7,7 @@ ids and the wiring of its tasks, so that it can be read and explained without th
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
@@ -97,11 +97,14 @@ class DagView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Where one task runs."""
+    """Where one task runs, and what its worker does while the task's inputs are not there."""
 
     worker: str | None
     """Worker of the plan; None: decided at run time."""
     size_mib: int
+    wait: Literal["stay", "leave"] = "stay"
+    """What the worker does if it comes to this task before its inputs have: ``stay``, and be billed; or ``leave``:
+    store what it keeps for its later tasks, end, and be invoked again when the inputs are there."""
 
 
 class _PlanJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,6 +37,8 @@ def explain_task(plan: "Plan", task: int) -> str:
     lines.extend(
         f"waits for: {plan.ids[upstream]} on {_whereabouts(plan, upstream, worker)}" for upstream in upstreams[:_ROWS]
     )
+    if assignment.wait == "leave":
+        lines.append(f"if they are not there: {worker} ends, unbilled, and is invoked again when they are")
     if len(upstreams) > _ROWS:
         local = sum(worker is not None and plan.assignments[upstream].worker == worker for upstream in upstreams)
         lines.append(f"… {len(upstreams)} tasks in all, {local} of them on the same worker")
@@ -55,18 +57,19 @@ def _whereabouts(plan: "Plan", upstream: int, worker: str | None) -> str:
 def plan_html(plan: "Plan") -> str:
     """Return a small HTML table: one row for each worker, the first few only."""
     rows = [
-        (worker, f"{plan.assignments[order[0]].size_mib}", f"{len(order)}", _sample(plan, order))
+        (worker, f"{plan.assignments[order[0]].size_mib}", f"{len(order)}", _waits(plan, order), _sample(plan, order))
         for worker, order in list(plan.orders.items())[:_ROWS]
         if order
     ]
     hidden = len(plan.orders) - _ROWS
     if hidden > 0:
-        rows.append((f"… {hidden} more", "", "", ""))
+        rows.append((f"… {hidden} more", "", "", "", ""))
     free = [task for task, assignment in enumerate(plan.assignments) if assignment.worker is None]
     if free:
         sizes = ", ".join(str(size) for size in sorted({plan.assignments[task].size_mib for task in free}))
-        rows.append(("decided at run time", sizes, f"{len(free)}", _sample(plan, tuple(free))))
-    header = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("worker", "MiB", "tasks", "in order"))
+        rows.append(("decided at run time", sizes, f"{len(free)}", "never waits", _sample(plan, tuple(free))))
+    names = ("worker", "MiB", "tasks", "while it waits", "in order")
+    header = "".join(f"<th style='text-align:left'>{name}</th>" for name in names)
     body = "".join(
         "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
@@ -81,3 +84,8 @@ def plan_html(plan: "Plan") -> str:
 def _sample(plan: "Plan", tasks: tuple[int, ...]) -> str:
     shown = ", ".join(plan.ids[task] for task in tasks[:4])
     return shown + (", …" if len(tasks) > 4 else "")
+
+
+def _waits(plan: "Plan", order: tuple[int, ...]) -> str:
+    leaving = sum(plan.assignments[task].wait == "leave" for task in order)
+    return f"leaves before {leaving} of its tasks" if leaving else "stays"

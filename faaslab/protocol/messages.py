@@ -180,7 +180,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """A waiting worker that gives up its slot until ``gate`` is ready; ``outputs`` are what it kept for others."""
+    """A waiting worker that gives up its slot until ``gate`` is ready; ``outputs`` are what it kept for others.
+
+    It was asked to, or its plan says so.
+    """
 
     claim: Claim
     gate: int

@@ -30,7 +30,7 @@ from faaslab.graph.options import PLANNING_OPTIONS, TaskOptions
 if TYPE_CHECKING:
     from faaslab.graph.dag import DAG
 
-_VERSION = 1
+_VERSION = 2
 _RAW, _DEFLATED = b"\0", b"\1"
 _COMPRESS_WELL_BYTES = 1024 * 1024
 """Above this size (constants, then) speed counts more than size."""
@@ -76,6 +76,7 @@ class Assignments:
         worker_of: For each task an index into ``workers``; -1: decided at run time.
         size_mib_of: For each task the memory of the container that runs it, in MiB.
         orders: For each worker its tasks in the order it runs them.
+        leaves: Tasks that their planned workers don't wait for: they end and are invoked again.
         store_all: Store every output, also those that only their own worker needs (``skip_storage`` is off).
     """
 
@@ -83,6 +84,7 @@ class Assignments:
     worker_of: tuple[int, ...]
     size_mib_of: tuple[int, ...]
     orders: tuple[tuple[int, ...], ...]
+    leaves: tuple[int, ...] = ()
     store_all: bool = False
 
 
@@ -129,6 +131,7 @@ class _Structure(msgspec.Struct, frozen=True, array_like=True):
     size_mib_of: bytes
     order_lengths: bytes
     orders: bytes
+    leaves: bytes
     store_all: bool
 
 
@@ -218,6 +221,7 @@ def encode(
             size_mib_of=_pack([assignments.size_mib_of[t] for t in tasks]),
             order_lengths=_pack([len(order) for order in orders]),
             orders=_pack(list(chain.from_iterable(orders)), differences=True),
+            leaves=_pack([t for t in assignments.leaves if included is None or t in included], differences=True),
             store_all=assignments.store_all,
         )
     )
@@ -273,6 +277,7 @@ class WorkerDag:
         self._worker_of = _unpack(structure.worker_of)
         self._size_mib_of = _unpack(structure.size_mib_of)
         self._sinks = frozenset(_unpack(structure.sinks, differences=True))
+        self._leaves = frozenset(_unpack(structure.leaves, differences=True))
         self._programs: list[Program] = [tuple(kind[2]) for kind in structure.kinds]
         counts = [slot_counts(program) for program in self._programs]
         self._first_ref = _offsets(self._kind_of, [tasks for tasks, _ in counts])
@@ -356,6 +361,10 @@ class WorkerDag:
     def size_mib(self, t: int) -> int:
         """Return the memory of the container that a task is planned for, in MiB."""
         return self._size_mib_of[self._row_of(t)]
+
+    def leaves(self, t: int) -> bool:
+        """Return whether the planned worker of a task ends rather than wait for its inputs."""
+        return t in self._leaves
 
     def order(self, worker: str) -> tuple[int, ...]:
         """Return a planned worker's tasks in the order it runs them."""

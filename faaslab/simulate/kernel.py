@@ -2,9 +2,10 @@
 
 ::
 
-    (time, kind, id)   STORE  a task's output and announcements reach the store     ROOT   the client invokes
-                       BOOT   a new container asks for work                         LEAVE  an evicted container is gone
-                       YIELD  a waiting worker has given up its slot                BEGIN  a task shares the cores
+    (time, kind, id)   STORE    a task's output and announcements reach the store   ROOT   the client invokes
+                       BOOT     a new container asks for work                       LEAVE  an evicted container is gone
+                       SUSPEND  a waiting worker is to give up its slot             BEGIN  a task shares the cores
+                       YIELD    it has done so
 
     turn to a task ─► wait for what others make ─► fetch ─► execute ─► put ─► STORE ─► next task, or the slot is free
 
@@ -16,7 +17,7 @@ import heapq
 import math
 from typing import Any
 
-STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN = range(6)
+STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND = range(7)
 CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
 """Why a task did not start earlier; see ``Simulation.why``."""
 
@@ -48,10 +49,11 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     roots, up_from, up_task, is_sink, impure, frame_bytes = dag
     exec_s, pool_load, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
     follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
-    pool_cpus, cold_s, invocation_s = placed[19:]
+    pool_cpus, leaves, cold_s, invocation_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
     turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why = tasks
-    i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by, i_yielded, i_turned_s = instances
+    i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
+    i_yielded, i_waited_s, i_told_s = instances[8:]
     capacity = len(i_first)
     half_s = latency_s / 2
     never = math.inf
@@ -68,6 +70,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     waiting_for = [-1] * workers
     called_s = [0.0] * workers
     gate = [-1] * workers
+    asked_to = [0] * workers
     yielding = [0] * workers
     asked = [(0, 0)]
     asked.pop()
@@ -164,22 +167,54 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
             elif kind == BOOT:
                 free = key
                 booting[c_pool[free]] -= 1
+            elif kind == SUSPEND:
+                owner = worker_of[key]
+                if waiting_for[owner] == key:
+                    # What it keeps for its own later tasks goes to the store first.
+                    yielding[owner] = 1
+                    i_told_s[current[owner]] = now_s + half_s
+                    gone_s = now_s + half_s
+                    other = key
+                    while other >= 0:
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            kept = up_task[edge]
+                            if (
+                                worker_of[kept] == owner
+                                and position[kept] < position[key]
+                                and visible_s[kept] == never
+                            ):
+                                visible_s[kept] = -1.0
+                                gone_s += blob_s[kept] + frame_s[kept]
+                        other = following[other]
+                    gone_s += half_s
+                    other = key
+                    while other >= 0:
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            if visible_s[up_task[edge]] == -1.0:
+                                visible_s[up_task[edge]] = gone_s
+                        other = following[other]
+                    heapq.heappush(heap, (gone_s, YIELD, owner))
             elif kind == YIELD:
-                yielding[key] = 0
                 i = current[key]
                 free = i_container[i]
-                leaving -= 1
-                leaving_cpus -= pool_cpus[c_pool[free]]
-                leaving_gb -= pool_gb[c_pool[free]]
+                if asked_to[key]:
+                    leaving -= 1
+                    leaving_cpus -= pool_cpus[c_pool[free]]
+                    leaving_gb -= pool_gb[c_pool[free]]
+                asked_to[key] = yielding[key] = 0
                 task = waiting_for[key]
                 ended = i
                 last = before[task]
                 waiting_for[key] = -1
                 i_yielded[i] = task
-                i_turned_s[i] = turn_s[task]
-                by = -2
+                i_waited_s[i] = i_told_s[i] - turn_s[task]
                 if ready_s[task] < never:
+                    # It became ready meanwhile.
                     invoked.append(task)
+                    by = -2
+                    for edge in range(up_from[task], up_from[task + 1]):
+                        if visible_s[up_task[edge]] == ready_s[task]:
+                            by = -3 - up_task[edge]
                 else:
                     gate[key] = task
             elif kind == LEAVE:
@@ -282,7 +317,8 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
             flushed_s[i] = arrived_s
             instance_of[task] = i
             before[task] = -1
-            via[task] = i_by[i] if i_by[i] >= 0 else -1
+            told_by = i_by[i] if i_by[i] >= 0 else -3 - i_by[i]
+            via[task] = told_by if told_by >= 0 else -1
             first = c_used[container] == 0
             c_used[container] = 1
             if first and i_requested[i] <= c_ready_s[container]:
@@ -295,7 +331,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                 if i_requested[i] < now_s:
                     why[task] = QUEUE
                     via[task] = c_last[container]
-                elif i_by[i] >= 0:
+                elif told_by >= 0:
                     why[task] = REMOTE
                 else:
                     why[task] = CLIENT
@@ -339,7 +375,10 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                             if ready_s[task] > called:
                                 waiting_for[owner] = task
                                 called_s[owner] = called
-                                asked.append((owner, task))
+                                if leaves[task]:
+                                    heapq.heappush(heap, (called, SUSPEND, task))
+                                else:
+                                    asked.append((owner, task))
                                 break
                             at_s = called + half_s + carry_s[task]
                 if stage != _EXECUTED:
@@ -455,8 +494,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                         if owner < 0:
                             stuck = True
                             break
-                        # What it keeps for its own later tasks goes to the store first.
-                        yielding[owner] = 1
+                        asked_to[owner] = yielding[owner] = 1
                         other = pool_of[task]
                         leaving += 1
                         leaving_cpus += pool_cpus[other]
@@ -464,27 +502,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                         slots_soon += 1
                         cpus_soon += pool_cpus[other]
                         gb_soon += pool_gb[other]
-                        gone_s = max(now_s, called_s[owner]) + half_s
-                        other = task
-                        while other >= 0:
-                            for edge in range(up_from[other], up_from[other + 1]):
-                                kept = up_task[edge]
-                                if (
-                                    worker_of[kept] == owner
-                                    and position[kept] < position[task]
-                                    and visible_s[kept] == never
-                                ):
-                                    visible_s[kept] = -1.0
-                                    gone_s += blob_s[kept] + frame_s[kept]
-                            other = following[other]
-                        gone_s += half_s
-                        other = task
-                        while other >= 0:
-                            for edge in range(up_from[other], up_from[other + 1]):
-                                if visible_s[up_task[edge]] == -1.0:
-                                    visible_s[up_task[edge]] = gone_s
-                            other = following[other]
-                        heapq.heappush(heap, (gone_s, YIELD, owner))
+                        heapq.heappush(heap, (max(now_s, called_s[owner]), SUSPEND, task))
                     if stuck:
                         break
                     # What becomes free is meant for this pool.

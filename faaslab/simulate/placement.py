@@ -163,6 +163,7 @@ class Layout:
         pool_of: Which of ``sizes_mib`` each task's worker has.
         ordered: All tasks, worker by worker in their order, then those without a worker.
         exec_s: Execution time of each task.
+        leaves: Flags of tasks that their workers don't wait for but leave; None: nobody leaves.
     """
 
     optimizations: frozenset[str]
@@ -173,6 +174,7 @@ class Layout:
     pool_of: Any
     ordered: Any
     exec_s: Any
+    leaves: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,7 @@ def place_columns(
         [pool_index[size_mib] for size_mib in size_mib_of],
         ordered,
         flat.exec_s(size_mib_of),
+        [int(assignment.wait == "leave") for assignment in plan.assignments],
     )
     return place_layout(flat, layout, platform, loop, column, filled, plan)
 
@@ -367,9 +370,10 @@ def place_layout(
             take_fetch_s,
             touch,
             column([vcpus(size_mib) for size_mib in sizes_mib]),
+            filled(count, 0) if layout.leaves is None else column(layout.leaves),
         ),
         changing=(missing, waits, carry_s, fetch_s),
-        # Each wait of a planned worker can end in a yield, and its plan makes it wait at most once for each task.
+        # Each wait of a planned worker can end its instance, and its plan makes it wait at most once for each task.
         capacity=2 * count,
         rides=rides,
     )

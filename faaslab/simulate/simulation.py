@@ -25,7 +25,7 @@ class SimulatedWorker:
 
     Attributes:
         invocation: Name of the plan's worker, or ``~<task>``.
-        attempt: Above 1 if it had given up its slot while it waited.
+        attempt: Above 1 if it had given up its slot while it waited, as planned or because it was asked to.
         container: Number of its container.
         size_mib: Its size.
         cold: Whether the container was new.
@@ -258,6 +258,7 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         filled(room, 0),
         filled(room, -1),
         filled(room, -1),
+        filled(room, 0.0),
         filled(room, 0.0),
     )
     arrays = placement.arrays

@@ -62,13 +62,13 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
     placement, end_s = simulation.placement, float(simulation.makespan_s)
     yield RunSubmitted(0.0, LAUNCHER, len(placement.exec_s), 0)
     workers = simulation.workers
-    by_of, yielded, turned_s = simulation.instances[7:10]
+    by_of, yielded, waited_s, told_s = simulation.instances[7:11]
     instance_of = simulation.tasks[5]
     latency_s = placement.platform.profile.store_latency_s
     for i, worker in enumerate(workers):
         planned = not worker.invocation.startswith("~")
         first = worker.tasks[:1] if worker.tasks else ()
-        by = "yield" if by_of[i] == -2 else workers[instance_of[by_of[i]]].invocation if by_of[i] >= 0 else ""
+        by = "yield" if by_of[i] <= -2 else workers[instance_of[by_of[i]]].invocation if by_of[i] >= 0 else ""
         name, attempt, container = worker.invocation, worker.attempt, f"{LAUNCHER}-{worker.container}"
         yield InvocationRequested(worker.requested_s, name, attempt, () if planned else first, worker.size_mib, by)
         phases_s: dict[str, float] = {}
@@ -95,7 +95,7 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
             following = worker.tasks[place + 1] if place + 1 < len(worker.tasks) else -1
             yield from _task_events(simulation, task, following, name, attempt, container)
         if yielded[i] >= 0:
-            yield WorkerWaited(worker.ended_s, name, int(yielded[i]), worker.ended_s - float(turned_s[i]))
+            yield WorkerWaited(float(told_s[i]), name, int(yielded[i]), float(waited_s[i]))
         yield WorkerExited(worker.ended_s, name, attempt, container, "yielded" if yielded[i] >= 0 else "ended")
     yield RunEnded(end_s, "finished")
 

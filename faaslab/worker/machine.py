@@ -431,7 +431,10 @@ class WorkerMachine:
     # -- waiting --------------------------------------------------------------------------------------------------
 
     def _wait_for(self, task: int) -> Generator[Action, Any, Reply | None]:
-        """Wait until all remote inputs of a planned task have arrived; a reply: the slot was given up."""
+        """Wait until all remote inputs of a planned task have arrived; a reply: the slot was given up.
+
+        It is if that is the plan, or if the gateway asks for it.
+        """
         container, dag = self._container, self._dag
         upstreams = dag.upstreams(task)
         if not self._arrivals(task):
@@ -447,6 +450,8 @@ class WorkerMachine:
                 waited_s = container.now_s() - began_s
                 self._event(WorkerWaited(container.now_s(), self._claim.invocation, task, waited_s))
                 return None
+            if dag.leaves(task):
+                return (yield from self._suspend(task, container.now_s() - began_s))
             message = yield from container.listen(container.settings.wait_slice_s)
             if isinstance(message, YieldRequest) and (message.run, message.invocation) == self._key:
                 return (yield from self._suspend(task, container.now_s() - began_s))

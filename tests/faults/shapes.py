@@ -168,13 +168,16 @@ SHAPES: dict[str, Callable[[], Any]] = {
 
 
 class Mixed:
-    """Plans some tasks on a few workers in topological order and leaves the others to run time; a seed decides."""
+    """Plans some tasks on a few workers in topological order and leaves the others to run time; a seed decides.
+
+    With an odd seed workers leave before about half of their tasks rather than wait.
+    """
 
     name = "mixed"
 
     def plan(self, dag: Any, ctx: PlanContext, /) -> Plan:
         """Return the plan."""
-        rng = random.Random(f"mixed/{ctx.seed}")
+        rng, leaving = random.Random(f"mixed/{ctx.seed}"), random.Random(f"leaving/{ctx.seed}")
         workers = rng.randint(1, 3)
         free = rng.choice((0.2, 0.5))
         size_of = {f"w{number}": rng.choice(ctx.sizes) for number in range(workers)}
@@ -185,7 +188,8 @@ class Mixed:
             if rng.random() < free or size_of[worker] < least_mib:
                 assignments.append(Assignment(None, least_mib))
             else:
-                assignments.append(Assignment(worker, size_of[worker]))
+                leaves = ctx.seed % 2 == 1 and leaving.random() < 0.5
+                assignments.append(Assignment(worker, size_of[worker], "leave" if leaves else "stay"))
         return ctx.plan(dag, self.name, assignments)
 
 

@@ -22,7 +22,7 @@ from tests.simulate.scene import Known, platform, simulated
 
 LATE = 1e-9
 """What sums of floats may be short of."""
-PLANNERS = ("per_task", "single_worker", "wukong", "mixed-0", "mixed-1", "mixed-2")
+PLANNERS = ("per_task", "single_worker", "wukong", "mixed-0", "mixed-1", "mixed-2", "mixed-3")
 SIZED = (*SIZES, 3000)
 
 
