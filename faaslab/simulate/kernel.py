@@ -178,11 +178,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                     while other >= 0:
                         for edge in range(up_from[other], up_from[other + 1]):
                             kept = up_task[edge]
-                            if (
-                                worker_of[kept] == owner
-                                and position[kept] < position[key]
-                                and visible_s[kept] == never
-                            ):
+                            if worker_of[kept] == owner and position[kept] < position[key] and visible_s[kept] == never:
                                 visible_s[kept] = -1.0
                                 gone_s += blob_s[kept] + frame_s[kept]
                         other = following[other]

@@ -154,7 +154,7 @@ class TaskLogged(Event, frozen=True):
 
 
 class WorkerExited(Event, frozen=True):
-    """An invocation ended; ``reason`` is ``ended``, ``yielded``, ``retry``, ``failed``, or why its container died."""
+    """An invocation ended; ``reason`` is ``ended``, ``yielded`` (it left rather than wait), ``retry``, ``failed``, or why its container died."""
 
     invocation: str
     attempt: int

@@ -16,9 +16,9 @@ from faaslab.launchers.process import ProcessLauncher
 from faaslab.launchers.virtual import VirtualLauncher
 from faaslab.planners import Planner
 from faaslab.trace.events import TaskExecuted
-from tests.faults.shapes import Mixed
+from tests.faults.shapes import OWN
 
-PLANNERS: tuple[str | Planner, ...] = ("wukong", "per_task", "single_worker", Mixed())
+PLANNERS: tuple[str | Planner, ...] = ("wukong", "per_task", "single_worker", *OWN.values())
 
 
 def _inline() -> Lab:

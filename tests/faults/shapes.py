@@ -1,4 +1,4 @@
-"""Twenty DAG shapes, each with the value that plain sequential execution gives, and a planner that mixes."""
+"""Twenty DAG shapes, each with the value that plain sequential execution gives, and planners that make it hard."""
 
 import random
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import Any
 
 from faaslab.graph import DAG, generators, task
 from faaslab.plan import Assignment, Plan
-from faaslab.planners import PlanContext, plan_dag
+from faaslab.planners import PlanContext, Planner, plan_dag
 
-PLANNERS = ("wukong", "per_task", "single_worker", "mixed")
+PLANNERS = ("wukong", "per_task", "single_worker", "mixed", "leaving")
 SIZES = (1769, 3538)
 
 
@@ -193,6 +193,21 @@ class Mixed:
         return ctx.plan(dag, self.name, assignments)
 
 
+class Leaving:
+    """Deals the tasks out to three workers, which never wait: they leave and are invoked again."""
+
+    name = "leaving"
+
+    def plan(self, dag: Any, ctx: PlanContext, /) -> Plan:
+        """Return the plan."""
+        size_mib = ctx.size_for(dag, range(len(dag)))
+        return ctx.plan(dag, self.name, [Assignment(f"w{task % 3}", size_mib, "leave") for task in range(len(dag))])
+
+
+OWN: dict[str, Planner] = {"mixed": Mixed(), "leaving": Leaving()}
+"""The planners of this module by name."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A shape ready to run."""
@@ -205,7 +220,7 @@ class Case:
 def make_case(shape: str) -> Case:
     """Return a shape with its expected value and plans, mixed ones under ``mixed-0`` to ``mixed-3``."""
     dag = DAG(SHAPES[shape](), name=shape)
-    plans = {planner: plan_dag(dag, planner, sizes=SIZES) for planner in PLANNERS if planner != "mixed"}
+    plans = {name: plan_dag(dag, OWN.get(name, name), sizes=SIZES) for name in PLANNERS if name != "mixed"}
     for seed in range(4):
         plans[f"mixed-{seed}"] = plan_dag(dag, Mixed(), sizes=SIZES, seed=seed)
     return Case(dag, sequential(dag), plans)

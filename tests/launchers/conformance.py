@@ -13,7 +13,7 @@ from faaslab.graph import DAG, generators
 from faaslab.graph.generators import one, total
 from faaslab.plan import Assignment, Plan
 from faaslab.protocol.launcher import RemoteLauncher
-from faaslab.trace.events import WorkerExited, WorkerStarted
+from faaslab.trace.events import TaskExecuted, WorkerExited, WorkerStarted
 from tests.client.scene import Scene, quick, until
 from tests.client.scene import scene as set_scene
 
@@ -143,6 +143,32 @@ class LauncherConformance(ABC):
             assert (
                 lab.compute([size.with_options(memory_mib=512)(), size()], planner="per_task", sizes=[512]) == [512] * 2
             )
+            dag = DAG([size(), size(), size()])
+            sizes = [512, 1024, 512]
+            places = [Assignment(worker, mib) for worker, mib in zip(("a", "b", None), sizes, strict=True)]
+            assert lab.submit(dag, plan=Plan.for_dag(dag, "by hand", places)).result(60) == sizes
+
+    def test_a_worker_that_leaves(self, scene: Scene) -> None:
+        """It ends while its input is made elsewhere, its container stays warm, and it goes on with what it had."""
+        first = one()
+        dag = DAG(generators.add(generators.increment(first), nap(first)))
+        owner = {"one#0": "a", "increment#0": "a", "nap#0": "b", "add#0": "a"}
+        places = [Assignment(owner[task], 512, wait="leave") for task in dag.ids]
+        napping = dag.index_of("nap#0")
+        with self.lab(scene, limit=2) as lab:
+            run = lab.submit(dag, plan=Plan.for_dag(dag, "leaving", places))
+            assert run.result(60) == 3.0
+            events = run.trace.events
+            ended = {(e.invocation, e.attempt): e for e in events if isinstance(e, WorkerExited)}
+            napped = next(event for event in events if isinstance(event, TaskExecuted) and event.task == napping)
+            assert ended["a", 1].reason == "yielded"
+            assert ended["a", 1].at_s < napped.at_s - 0.5
+            started = {(start.invocation, start.attempt): start for start in starts(run)}
+            assert started["a", 2].requested_s >= napped.at_s
+            assert not started["a", 2].cold
+            executed = sorted(event.task for event in events if isinstance(event, TaskExecuted))
+            assert executed == [0, 1, 2, 3]
+            assert run.trace.metrics["wait_s"] < 0.5
 
     def test_no_slot_deadlock(self, scene: Scene) -> None:
         """Workers that wait for each other's outputs give up the only slot in turn."""

@@ -45,6 +45,8 @@ def test_worker_names_can_be_keys() -> None:
         (replace(GOOD, orders={"a": (0, 1, 3, 9), "b": (2,)}), "task index 9, the DAG has 4 tasks"),
         (replace(GOOD, orders={"a": (0, 1, 3), "b": (2,), "c": ()}), "worker 'c' has no tasks"),
         (replace(GOOD, optimizations=frozenset({"warp"})), "unknown optimization 'warp'; known: skip_storage"),
+        (replace(GOOD, assignments=(A, A, Assignment("b", 512, "go"), A)), "'f#2' has wait='go', must be 'stay' or"),  # type: ignore[arg-type]
+        (replace(GOOD, assignments=(A, A, B, Assignment(None, 512, "leave"))), "'f#3' has wait='leave' but no worker"),
         (replace(GOOD, reasons=("one",)), "1 reasons for 4 tasks"),
         (
             replace(GOOD, orders={"a": (1, 0, 3), "b": (2,)}),

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_plans_are_values() -> None:
         ({"schema": 99}, "schema 99.* reads 2"),
         ({"planner": 5}, r"\$\.planner"),
         ({"assignments": [{"worker": "a", "size_mib": "big"}]}, r"\$\.assignments\[0\]\.size_mib"),
+        ({"assignments": [{"worker": "a", "size_mib": 512, "wait": "go"}]}, r"\$\.assignments\[0\]\.wait"),
         ({"orders": {"a": ["x"]}}, r"\$\.orders"),
         ({"surprise": 1}, "surprise"),
     ],
@@ -143,6 +145,31 @@ def test_diff_lists_changes() -> None:
         "  + preload",
         "  - inline_inputs",
     ]
+
+
+def test_waiting_is_part_of_a_plan() -> None:
+    """What a worker does while it waits is written, compared, explained and shown."""
+    plan = two_workers()
+    after = replace(plan, assignments=(*plan.assignments[:3], replace(plan.assignments[3], wait="leave")))
+    assert Plan.from_json(after.to_json()) == after != plan
+    assert plan.diff(after).rewaited == (("f#3", "stay", "leave"),)
+    assert str(plan.diff(after)).splitlines() == [
+        "mine → mine: 1 tasks waited for otherwise",
+        "  f#3: stay → leave while it waits",
+    ]
+    assert after.explain("f#3").splitlines()[-1] == (
+        "if they are not there: a ends, unbilled, and is invoked again when they are"
+    )
+    assert "leaves before 1 of its tasks" in after._repr_html_()
+    assert "leaves" not in plan._repr_html_()
+
+
+def test_plans_of_before_are_read() -> None:
+    """Workers of a plan that says nothing about waiting stay."""
+    data = json.loads(two_workers().to_json())
+    for assignment in data["assignments"]:
+        del assignment["wait"]
+    assert Plan.from_json(json.dumps(data)) == two_workers()
 
 
 def test_diff_of_different_dags() -> None:

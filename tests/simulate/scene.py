@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from faaslab.model.estimates import Basis
 from faaslab.model.platform import Platform
@@ -47,10 +47,16 @@ def platform(**settings: Any) -> Platform:
     return Platform(PlatformProfile("test", "made up", **{"cold_start_s": 1.0, **settings}), prices, **limits)
 
 
-def plan_of(dag: FakeDag, workers: Sequence[str | None], sizes: Sequence[int] | None = None, **more: Any) -> Plan:
+def plan_of(
+    dag: FakeDag,
+    workers: Sequence[str | None],
+    sizes: Sequence[int] | None = None,
+    waits: Sequence[Literal["stay", "leave"]] | None = None,
+    **more: Any,
+) -> Plan:
     """Return the plan that puts each task on the worker of its name; None: decided at run time."""
-    sizes = sizes or [SIZE_MIB] * len(dag)
-    return Plan.for_dag(dag, "by hand", [Assignment(w, s) for w, s in zip(workers, sizes, strict=True)], **more)
+    rows = zip(workers, sizes or [SIZE_MIB] * len(dag), waits or ["stay"] * len(dag), strict=True)
+    return Plan.for_dag(dag, "by hand", [Assignment(*row) for row in rows], **more)
 
 
 def simulated(
@@ -60,13 +66,14 @@ def simulated(
     *,
     nbytes: Mapping[int, float] | None = None,
     sizes: Sequence[int] | None = None,
+    waits: Sequence[Literal["stay", "leave"]] | None = None,
     plan: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Simulation:
     """Return the simulation of a DAG given by its wiring."""
     dag = FakeDag(tuple(map(tuple, wiring)))
     return simulate_plan(
-        dag, plan_of(dag, workers, sizes, **(plan or {})), Known(seconds, nbytes or {}), platform(**settings)
+        dag, plan_of(dag, workers, sizes, waits, **(plan or {})), Known(seconds, nbytes or {}), platform(**settings)
     )
 
 

@@ -14,10 +14,10 @@ from faaslab.graph import DAG
 from faaslab.launchers.model import VirtualModel
 from faaslab.plan import Plan
 from faaslab.planners import plan_dag
-from tests.faults.shapes import SHAPES, SIZES, Mixed
+from tests.faults.shapes import OWN, SHAPES, SIZES
 from tests.simulate.agreement import course, pair_of
 
-PLANNERS = ("per_task", "wukong", "single_worker", "mixed-0", "mixed-1", "mixed-2", "mixed-3")
+PLANNERS = ("per_task", "wukong", "single_worker", "mixed-0", "mixed-1", "mixed-2", "mixed-3", "leaving")
 SLOW_STORE = VirtualModel(
     store_latency_s=0.01, cold_start_s=0.4, task_s=0.3, bandwidth_bytes_per_s=1e8, invocation_latency_s=0.05
 )
@@ -45,10 +45,9 @@ def dag_of(shape: str) -> DAG:
 
 
 def plan_named(dag: DAG, name: str) -> Plan:
-    """Return a plan of a planner, or a random mixed one."""
-    if name.startswith("mixed"):
-        return plan_dag(dag, Mixed(), sizes=SIZES, seed=int(name[-1]))
-    return plan_dag(dag, name, sizes=SIZES)
+    """Return a plan of a planner; ``mixed-2``: with seed 2."""
+    planner, _, seed = name.partition("-")
+    return plan_dag(dag, OWN.get(planner, planner), sizes=SIZES, seed=int(seed or 0))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -16,21 +16,20 @@ from faaslab.planners import plan_dag
 from faaslab.policy.successors import Arrivals, onward
 from faaslab.simulate import Draws, FlatDag, Simulation, place, simulate_plan
 from faaslab.trace.breakdown import SHARES
-from tests.faults.shapes import SIZES, Mixed
+from tests.faults.shapes import OWN, SIZES
 from tests.plan.dags import FakeDag, dags
 from tests.simulate.scene import Known, platform, simulated
 
 LATE = 1e-9
 """What sums of floats may be short of."""
-PLANNERS = ("per_task", "single_worker", "wukong", "mixed-0", "mixed-1", "mixed-2", "mixed-3")
+PLANNERS = ("per_task", "single_worker", "wukong", "mixed-0", "mixed-1", "mixed-2", "mixed-3", "leaving")
 SIZED = (*SIZES, 3000)
 
 
 def plan_named(dag: DagView, name: str) -> Plan:
-    """Return a plan of a planner, or a random mixed one."""
-    if name.startswith("mixed"):
-        return plan_dag(dag, Mixed(), sizes=SIZED, seed=int(name[-1]))
-    return plan_dag(dag, name, sizes=SIZED)
+    """Return a plan of a planner; ``mixed-2``: with seed 2."""
+    planner, _, seed = name.partition("-")
+    return plan_dag(dag, OWN.get(planner, planner), sizes=SIZED, seed=int(seed or 0))
 
 
 def guessed(dag: DagView, seed: int) -> Known:

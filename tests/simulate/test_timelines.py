@@ -7,6 +7,7 @@ import pytest
 from faaslab.errors import ConfigError, PlanError
 from faaslab.model.prices import Prices
 from faaslab.simulate import FlatDag, place, simulate_plan
+from faaslab.trace.events import WorkerExited, WorkerWaited
 from tests.plan.dags import DIAMOND, FakeDag
 from tests.simulate.scene import Known, plan_of, platform, simulated, spans
 
@@ -141,6 +142,60 @@ def test_a_waiting_worker_gives_up_its_slot() -> None:
         ("b", 1, (1,)),
         ("a", 2, (2,)),
     ]
+
+
+def test_a_worker_that_leaves_is_not_billed() -> None:
+    """It ends before it waits, its container is idle and warm, and its second half is billed on its own."""
+    wiring, workers, seconds = ((), (), (0, 1)), ["a", "b", "a"], [1, 4, 2]
+    stays = simulated(wiring, workers, seconds)
+    leaves = simulated(wiring, workers, seconds, waits=["stay", "stay", "leave"])
+    assert spans(stays) == spans(leaves) == [(1, 2), (1, 5), (5, 7)]
+    billed_s = [[(w.invocation, w.attempt, w.launched_s, w.ended_s) for w in run.workers] for run in (stays, leaves)]
+    assert billed_s[0] == [("a", 1, 0, 7), ("b", 1, 0, 5)]
+    assert billed_s[1] == [("a", 1, 0, 2), ("b", 1, 0, 5), ("a", 2, 5, 7)]
+    assert [worker.cold for worker in leaves.workers] == [True, True, False]
+    assert leaves.workers[2].container == 0
+    assert leaves.why == stays.why == ("cold", "cold", "remote:1")
+    assert leaves.critical_path() == (1, 2)
+
+
+def test_a_worker_that_leaves_stores_what_it_keeps() -> None:
+    """Leaving costs the store of kept outputs and reading them again, and the round trips; the trace shows them."""
+    run = simulated(
+        ((), (), (0, 1)),
+        ["a", "b", "a"],
+        [1, 8, 1],
+        nbytes={0: LARGE},
+        waits=["stay", "stay", "leave"],
+        store_latency_s=0.25,
+        upload_bytes_per_s=LARGE,
+        download_bytes_per_s=LARGE / 2,
+    )
+    # Both start at 1.5. a turns to its last task at 2.75, its events reported, and knows at 3 that it has to leave; it
+    # uploads for 1.25 s and tells the store, which hears it at 4.375.
+    first, _, again = run.workers
+    assert run.visible_s[0] == first.ended_s == 4.375
+    # b tells the store at 9.625, and a is there at 9.75; it asks what is stored and then for its inputs, which come with
+    # the answer: of 0 only the reference, so that it takes a call and 2 s more.
+    assert (again.requested_s, again.started_s) == (9.625, 9.75)
+    assert (run.begin_s[2], run.start_s[2]) == (10.25, 12.5)
+    assert run.fetched_bytes == LARGE
+    events = run.trace().events
+    waited = [(event.at_s, event.duration_s) for event in events if isinstance(event, WorkerWaited)]
+    assert waited == [(3.0, 0.25), (10.25, 0.25)]
+    assert [event.reason for event in events if isinstance(event, WorkerExited)] == ["yielded", "ended", "ended"]
+
+
+def test_a_worker_that_leaves_too_late_comes_back_at_once() -> None:
+    """An input that arrives while its worker leaves does not call it off; the worker is invoked again at once."""
+    run = simulated(
+        ((), (), (0, 1)), ["a", "b", "a"], [1, 1.75, 1], waits=["stay", "stay", "leave"], store_latency_s=0.5
+    )
+    # a turns to its last task at 3.5, its question is at the store at 3.75, and its leave at 4.25.
+    assert run.visible_s[1] == 4.0
+    assert run.workers[0].ended_s == run.workers[2].requested_s == 4.25
+    assert run.why[2] == "remote:1"
+    assert run.critical_path() == (1, 2)
 
 
 def test_another_size_is_evicted_at_the_limit() -> None:

@@ -10,11 +10,11 @@ from faaslab.graph import DAG
 from faaslab.launchers.inline import InlineLauncher
 from faaslab.launchers.virtual import VirtualLauncher
 from faaslab.planners import plan_dag
-from tests.faults.shapes import Mixed
+from tests.faults.shapes import OWN
 from tests.graph.strategies import canonical, dags
 from tests.worker.runs import run_on
 
-PLANNERS = st.sampled_from(("wukong", "per_task", "single_worker", "mixed"))
+PLANNERS = st.sampled_from(("wukong", "per_task", "single_worker", "mixed", "leaving"))
 
 
 @pytest.mark.parametrize("engine", ["inline", "virtual"])
@@ -24,7 +24,7 @@ def test_values(engine: str, drawn: tuple[Any, Any], planner: str, containers: i
     """Nested arguments, several outputs and changed arguments included."""
     outputs, expected = drawn
     dag = DAG(outputs)
-    plan = plan_dag(dag, Mixed(), sizes=(1769, 3538), seed=seed) if planner == "mixed" else plan_dag(dag, planner)
+    plan = plan_dag(dag, OWN.get(planner, planner), sizes=(1769, 3538), seed=seed)
     launcher: Any = InlineLauncher(containers) if engine == "inline" else VirtualLauncher(seed, limit=containers)
     ended = run_on(launcher, dag, plan)
     assert ended.error is None

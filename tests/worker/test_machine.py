@@ -14,9 +14,11 @@ from faaslab.worker.actions import Outcome
 from tests.worker.steps import SIZE_MIB, Bench, before, before_task
 
 
-def place(dag: DAG, workers: Sequence[str | None], **orders: Sequence[int]) -> Plan:
-    """Return a plan that puts each task on a worker, None: decided at run time."""
-    assignments = [Assignment(worker, SIZE_MIB) for worker in workers]
+def place(dag: DAG, workers: Sequence[str | None], *, leaves: Sequence[int] = (), **orders: Sequence[int]) -> Plan:
+    """Return a plan that puts each task on a worker, None: decided at run time; ``leaves``: not waited for."""
+    assignments = [
+        Assignment(worker, SIZE_MIB, "leave" if number in leaves else "stay") for number, worker in enumerate(workers)
+    ]
     return Plan.for_dag(dag, "by hand", assignments, orders=orders or None)
 
 
@@ -288,6 +290,70 @@ def test_yield_ends_a_slot_deadlock() -> None:
         "wait_ready 2 ready",
     ]
     assert bench.status == "finished"
+
+
+def test_a_worker_leaves_where_its_plan_says_so() -> None:
+    """Without being asked it stores what it keeps, is idle meanwhile, and comes back as another attempt."""
+    dag = DAG(_needed_late())
+    bench = Bench(dag, place(dag, ["a", "b", "a"], leaves=[2]))
+    first, second = bench.container("x"), bench.container("y")
+    second.go(before("next"))
+    assert first.go() == [
+        "register",
+        "next → a",
+        "execute one#0",
+        "wait_ready 2 not ready",
+        "suspend for 2 store 0 ended → b",
+        "execute identity#0",
+        "complete 1 for 2 stored ended → a attempt 2",
+        "stored 0,1",
+        "wait_ready 2 ready",
+        "execute add#0",
+        "complete 2 stored ended",
+    ]
+    assert bench.status == "finished"
+
+
+def test_a_worker_that_left_goes_on_anywhere() -> None:
+    """What invokes it again is the last input; whichever container is idle takes it."""
+    dag = DAG(_needed_late())
+    bench = Bench(dag, place(dag, ["a", "b", "a"], leaves=[2]))
+    first, second, third = bench.container("x"), bench.container("y"), bench.container("z")
+    first.go(before("wait_ready"))
+    second.go(before("complete"))
+    assert first.go()[-1] == "suspend for 2 store 0 ended"
+    assert bench.store.demand().idle == {f"image/{SIZE_MIB}": 1}
+    assert third.go() == ["register", "next"]
+    assert second.go() == ["complete 1 for 2 stored ended"]
+    assert third.go()[:3] == ["hear Invocation", "stored 0,1", "wait_ready 2 ready"]
+    assert bench.status == "finished"
+
+
+def test_a_worker_that_leaves_too_late_comes_back_at_once() -> None:
+    """Its input arrived between its question and its leave: it is invoked again by the leave itself, anywhere."""
+    dag = DAG(_needed_late())
+    bench = Bench(dag, place(dag, ["a", "b", "a"], leaves=[2]))
+    first, second = bench.container("x"), bench.container("y")
+    first.go(before("suspend"))
+    second.go()
+    assert first.go() == ["suspend for 2 store 0 ended"]
+    assert second.go()[:3] == ["hear Invocation", "stored 0,1", "wait_ready 2 ready"]
+    assert bench.status == "finished"
+
+
+def test_a_worker_whose_inputs_are_there_does_not_leave() -> None:
+    """Leaving is only for waiting."""
+    dag = DAG(_needed_late())
+    bench = Bench(dag, place(dag, ["a", "b", "a"], leaves=[0, 1, 2]))
+    first, second = bench.container("x"), bench.container("y")
+    first.go(before("wait_ready"))
+    second.go()
+    assert first.go() == ["wait_ready 2 ready", "execute add#0", "complete 2 stored ended"]
+
+
+def _needed_late() -> Any:
+    """Return a sum of two tasks."""
+    return generators.add(generators.one(), generators.identity(1))
 
 
 def _crossed() -> Any:
