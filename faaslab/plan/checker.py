@@ -17,9 +17,9 @@ def check_plan(dag: DagView, plan: Plan) -> None:
 
     Raises:
         PlanError: It is for another DAG, misses or repeats a task, uses a size that is infeasible or below the
-            task's ``memory_mib``, gives one worker two sizes, has a worker that neither stays nor leaves while it waits,
-            names an unknown optimization, or its workers' orders and the DAG wait for each other. Names the task and
-            both values.
+            task's ``memory_mib``, gives one worker two sizes, has a worker that waits in an unknown way, names an
+            unknown optimization, or its workers' orders and the DAG wait for each other. Names the task and both
+            values.
     """
     if plan.structure_hash != dag.structure_hash:
         raise PlanError(

@@ -154,7 +154,10 @@ class TaskLogged(Event, frozen=True):
 
 
 class WorkerExited(Event, frozen=True):
-    """An invocation ended; ``reason`` is ``ended``, ``yielded`` (it left rather than wait), ``retry``, ``failed``, or why its container died."""
+    """An invocation ended; ``reason`` is ``ended``, ``yielded``, ``retry``, ``failed``, or why its container died.
+
+    One that has yielded left rather than wait, since its plan says so or it was asked to.
+    """
 
     invocation: str
     attempt: int

@@ -175,8 +175,8 @@ def test_a_worker_that_leaves_stores_what_it_keeps() -> None:
     # uploads for 1.25 s and tells the store, which hears it at 4.375.
     first, _, again = run.workers
     assert run.visible_s[0] == first.ended_s == 4.375
-    # b tells the store at 9.625, and a is there at 9.75; it asks what is stored and then for its inputs, which come with
-    # the answer: of 0 only the reference, so that it takes a call and 2 s more.
+    # b tells the store at 9.625, and a is there at 9.75; it asks what is stored and then for its inputs, which come
+    # with the answer: of 0 only the reference, so that it takes a call and 2 s more.
     assert (again.requested_s, again.started_s) == (9.625, 9.75)
     assert (run.begin_s[2], run.start_s[2]) == (10.25, 12.5)
     assert run.fetched_bytes == LARGE
