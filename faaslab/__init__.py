@@ -40,6 +40,9 @@ __all__ = [
     # plans
     "Plan",
     "Assignment",
+    "Policy",
+    "Choice",
+    "Candidate",
     "Platform",
     "compare",
     "simulate",
@@ -98,6 +101,7 @@ if TYPE_CHECKING:
     from faaslab.model.platform import Platform
     from faaslab.plan import Assignment, Plan
     from faaslab.planners import compare
+    from faaslab.policy.run_time import Candidate, Choice, Policy
     from faaslab.simulate import simulate
     from faaslab.storage import MemoryStorage, RedisStorage
     from faaslab.trace import Trace
@@ -111,6 +115,9 @@ else:
         "to_wfformat": "faaslab.trace.wfformat",
         "Plan": "faaslab.plan",
         "Assignment": "faaslab.plan",
+        "Policy": "faaslab.policy.run_time",
+        "Choice": "faaslab.policy.run_time",
+        "Candidate": "faaslab.policy.run_time",
         "Platform": "faaslab.model.platform",
         "compare": "faaslab.planners",
         "simulate": "faaslab.simulate",

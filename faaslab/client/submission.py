@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from faaslab.config import Config
+from faaslab.errors import PlanError
 from faaslab.graph import DAG
+from faaslab.graph.pickling import local_modules_by_value, serialize
 from faaslab.plan import Plan
+from faaslab.policy.run_time import Policy
 from faaslab.protocol.messages import RUN_TIME, RunSpec, Start, pool_of
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.wire import Assignments, encode, reachable
@@ -32,7 +35,11 @@ class RunIdentity:
 
 
 def assignments(plan: Plan) -> Assignments:
-    """Return what workers need of a plan."""
+    """Return what workers need of a plan.
+
+    Raises:
+        PlanError: Its policy can't be pickled.
+    """
     names = tuple(plan.orders)
     index = {name: number for number, name in enumerate(names)}
     return Assignments(
@@ -42,7 +49,26 @@ def assignments(plan: Plan) -> Assignments:
         orders=tuple(tuple(plan.orders[name]) for name in names),
         leaves=tuple(task for task, a in enumerate(plan.assignments) if a.wait == "leave"),
         store_all="skip_storage" not in plan.optimizations,
+        policy=_pickled(plan.policy),
     )
+
+
+def _pickled(policy: Policy | None) -> bytes:
+    """Return a policy as bytes, by value if workers lack its code.
+
+    Raises:
+        PlanError: It can't be pickled.
+    """
+    if policy is None:
+        return b""
+    try:
+        with local_modules_by_value():
+            return serialize(policy)
+    except Exception as error:  # whatever a user's __reduce__ raises means the same
+        raise PlanError(
+            f"policy {policy.name!r} can't be sent to workers: {type(error).__name__}: {error}; it must not hold "
+            "what can't be pickled, such as locks, open files or connections"
+        ) from error
 
 
 def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> RunSpec:
@@ -57,7 +83,7 @@ def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> R
     lab = Codec(identity.secret)
     parts = {digest: lab.seal(part) for digest, part in ((wire.digest, wire.structure), *wire.parts.items())}
     dag_bytes = sum(map(len, parts.values()))
-    code = {function.digest for function in dag.functions}
+    code = {wire.policy, *(function.digest for function in dag.functions)}
     small = [digest for digest in parts if digest == wire.digest or digest in code]
     rides = sum(len(parts[digest]) for digest in small) <= config.inline_dag_bytes
     starts = first_invocations(dag, plan, identity.image)

@@ -7,6 +7,7 @@ from itertools import pairwise
 from faaslab.errors import ConfigError, PlanError
 from faaslab.model.sizes import check_size
 from faaslab.plan.plan import OPTIMIZATIONS, DagView, Plan
+from faaslab.policy.run_time import check_policy
 
 WORKER_NAME = re.compile(r"[\w.\-]{1,100}")
 """Names that can stand in keys of the store; run-time workers have other ones."""
@@ -18,8 +19,8 @@ def check_plan(dag: DagView, plan: Plan) -> None:
     Raises:
         PlanError: It is for another DAG, misses or repeats a task, uses a size that is infeasible or below the
             task's ``memory_mib``, gives one worker two sizes, has a worker that waits in an unknown way, names an
-            unknown optimization, or its workers' orders and the DAG wait for each other. Names the task and both
-            values.
+            unknown optimization, has a policy that can't be asked, or its workers' orders and the DAG wait for each
+            other. Names the task and both values.
     """
     if plan.structure_hash != dag.structure_hash:
         raise PlanError(
@@ -34,6 +35,8 @@ def check_plan(dag: DagView, plan: Plan) -> None:
         raise PlanError(f"the plan has {len(plan.reasons)} reasons for {len(dag)} tasks; give one each, or none")
     for unknown in sorted(plan.optimizations - set(OPTIMIZATIONS)):
         raise PlanError(f"unknown optimization {unknown!r}; known: {', '.join(OPTIMIZATIONS)}")
+    if plan.policy is not None:
+        check_policy(plan.policy)
     _check_sizes(dag, plan)
     _check_waits(dag, plan)
     _check_orders(dag, plan)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faaslab.errors import PlanError
+from faaslab.plan.report import policy_text
 
 if TYPE_CHECKING:
     from faaslab.plan.plan import Plan
@@ -30,6 +31,8 @@ class PlanDiff:
     """Workers (names of the first plan) that run the tasks they have in both plans in another order."""
     rewaited: tuple[tuple[str, str, str], ...]
     """Task id, what its worker does while it waits before and after: ``stay`` or ``leave``."""
+    policies: tuple[str, str] | None
+    """What decides at run time before and after, if that differs."""
     optimizations_added: frozenset[str]
     optimizations_removed: frozenset[str]
 
@@ -39,6 +42,7 @@ class PlanDiff:
             or self.resized
             or self.reordered
             or self.rewaited
+            or self.policies
             or self.optimizations_added
             or self.optimizations_removed
         )
@@ -59,6 +63,8 @@ class PlanDiff:
         lines += [f"  {task}: {a} MiB → {b} MiB" for task, a, b in self.resized]
         lines += [f"  {worker}: another task order" for worker in self.reordered]
         lines += [f"  {task}: {a} → {b} while it waits" for task, a, b in self.rewaited]
+        if self.policies:
+            lines.append(f"  policy: {self.policies[0]} → {self.policies[1]}")
         lines += [f"  + {name}" for name in sorted(self.optimizations_added)]
         lines += [f"  - {name}" for name in sorted(self.optimizations_removed)]
         return "\n".join(lines)
@@ -90,6 +96,7 @@ def diff_plans(before: "Plan", after: "Plan") -> PlanDiff:
             worker for worker, other in match.items() if _reordered(before.orders[worker], after.orders[other])
         ),
         rewaited=tuple((task, a.wait, b.wait) for task, a, b in pairs if a.wait != b.wait),
+        policies=None if before.policy == after.policy else (policy_text(before), policy_text(after)),
         optimizations_added=after.optimizations - before.optimizations,
         optimizations_removed=before.optimizations - after.optimizations,
     )

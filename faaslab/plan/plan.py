@@ -5,7 +5,7 @@ ids and the wiring of its tasks, so that it can be read and explained without th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self
 
@@ -15,6 +15,7 @@ from faaslab.errors import PlanError
 from faaslab.plan.diff import PlanDiff, diff_plans
 from faaslab.plan.predicted import Predicted, PredictedJson
 from faaslab.plan.report import explain_task, plan_html
+from faaslab.policy.run_time import Policy, policy_from_data, policy_to_data
 
 SCHEMA = 2
 """Version of the JSON form; a reader refuses any other."""
@@ -107,6 +108,13 @@ class Assignment:
     store what it keeps for its later tasks, end, and be invoked again when the inputs are there."""
 
 
+class _PolicyJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """JSON form of a shipped policy."""
+
+    name: str
+    settings: dict[str, Any]
+
+
 class _PlanJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """JSON form of a plan; its types are what ``from_json`` checks."""
 
@@ -122,6 +130,7 @@ class _PlanJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
     reasons: tuple[str, ...]
     predicted: PredictedJson | None = None
+    policy: _PolicyJson | None = None
 
 
 class _Schema(msgspec.Struct, frozen=True):
@@ -156,6 +165,9 @@ class Plan:
     """Why each task is where it is, by task index; empty if the planner gave none."""
     predicted: Predicted | None = None
     """What it is predicted to come to; None: nobody asked."""
+    policy: Policy | None = None
+    """What decides at run time about tasks without a worker; None: a worker becomes one ready successor and invokes
+    the rest."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -165,7 +177,8 @@ class Plan:
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Plan.from_json, (self.to_json(),))
+        values = (getattr(self, field.name) for field in fields(self))
+        return (Plan, tuple(dict(value) if isinstance(value, MappingProxyType) else value for value in values))
 
     @classmethod
     def for_dag(
@@ -178,6 +191,7 @@ class Plan:
         optimizations: Iterable[str] = DEFAULT_OPTIMIZATIONS,
         settings: Mapping[str, Any] | None = None,
         reasons: Sequence[str] = (),
+        policy: Policy | None = None,
     ) -> Self:
         """Return the plan that makes ``assignments`` for ``dag``.
 
@@ -189,6 +203,7 @@ class Plan:
             optimizations: Names of the optimizations to use.
             settings: What the planner was told, as JSON values.
             reasons: Why each task is where it is, by task index.
+            policy: What decides at run time about tasks without a worker (see ``faaslab.policy.run_time``).
         """
         if orders is None:
             tasks: dict[str, list[int]] = {}
@@ -207,6 +222,7 @@ class Plan:
             optimizations=frozenset(optimizations),
             settings=settings or {},
             reasons=tuple(reasons),
+            policy=policy,
         )
 
     def __len__(self) -> int:
@@ -236,7 +252,11 @@ class Plan:
             raise PlanError(f"no task {task_id!r} in the plan of {self.dag_name!r}; its tasks: {known}") from None
 
     def to_json(self) -> str:
-        """Return this plan as JSON text; ``from_json`` reads it back as an equal plan."""
+        """Return this plan as JSON text; ``from_json`` reads it back as an equal plan.
+
+        Raises:
+            PlanError: Its settings are no JSON values, or its policy is not one of those that are shipped.
+        """
         data = _PlanJson(
             schema=SCHEMA,
             planner=self.planner,
@@ -250,6 +270,7 @@ class Plan:
             settings=dict(self.settings),
             reasons=self.reasons,
             predicted=None if self.predicted is None else PredictedJson.of(self.predicted),
+            policy=None if self.policy is None else _PolicyJson(*policy_to_data(self.policy)),
         )
         try:
             return msgspec.json.encode(data).decode()
@@ -261,7 +282,7 @@ class Plan:
         """Return the plan that ``to_json`` wrote.
 
         Raises:
-            PlanError: The text is no plan, or one of another schema; names the field.
+            PlanError: The text is no plan, one of another schema, or with an unknown policy; names the field.
         """
         try:
             schema = msgspec.json.decode(text, type=_Schema).schema
@@ -282,6 +303,7 @@ class Plan:
             settings=data.settings,
             reasons=data.reasons,
             predicted=None if data.predicted is None else data.predicted.value(len(data.assignments)),
+            policy=None if data.policy is None else policy_from_data(data.policy.name, data.policy.settings),
         )
 
     def diff(self, other: "Plan") -> PlanDiff:

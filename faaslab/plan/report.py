@@ -1,7 +1,8 @@
 """Plans for human eyes: the explanation of one task and the table a notebook shows."""
 
+from dataclasses import fields, is_dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faaslab.model.sizes import vcpus
 
@@ -21,7 +22,8 @@ def explain_task(plan: "Plan", task: int) -> str:
     """
     assignment = plan.assignments[task]
     worker, size_mib = assignment.worker, assignment.size_mib
-    where = "a worker decided at run time" if worker is None else f"worker {worker}"
+    by_policy = "" if plan.policy is None else f" by policy {policy_text(plan)}"
+    where = f"a worker decided at run time{by_policy}" if worker is None else f"worker {worker}"
     size = f"{size_mib} MiB ({vcpus(size_mib):.2f} vCPU)"
     lines = [f"{plan.ids[task]} runs on {where}, {size}, planned by {plan.planner}"]
     if plan.reasons:
@@ -74,11 +76,21 @@ def plan_html(plan: "Plan") -> str:
         "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     optimizations = ", ".join(sorted(plan.optimizations)) or "none"
+    policy = "" if plan.policy is None else f"; at run time: {escape(policy_text(plan))}"
     return (
         f"<p><b>{escape(plan.planner)}</b> plan of <b>{escape(plan.dag_name)}</b>: {len(plan)} tasks, "
-        f"{len(plan.orders)} assigned workers; optimizations: {escape(optimizations)}</p>"
+        f"{len(plan.orders)} assigned workers; optimizations: {escape(optimizations)}{policy}</p>"
         f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def policy_text(plan: "Plan") -> str:
+    """Return what decides at run time, in a few words."""
+    policy: Any = plan.policy
+    if policy is None:
+        return "become one, invoke the rest"
+    settings = {f.name: getattr(policy, f.name) for f in fields(policy)} if is_dataclass(policy) else {}
+    return f"{policy.name}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
 
 
 def _sample(plan: "Plan", tasks: tuple[int, ...]) -> str:

@@ -28,6 +28,7 @@ from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan, Predicted, check_plan
 from faaslab.planners.objective import Objective
+from faaslab.policy.run_time import Policy
 from faaslab.simulate import Simulation, Simulator, monte_carlo
 from faaslab.simulate.montecarlo import SEARCH_DRAWS, report_draws
 
@@ -191,6 +192,7 @@ class PlanContext:
         *,
         orders: Mapping[str, Sequence[int]] | None = None,
         reasons: Sequence[str] = (),
+        policy: Policy | None = None,
     ) -> Plan:
         """Return the plan that makes ``assignments``, with this context's optimizations and settings.
 
@@ -200,6 +202,7 @@ class PlanContext:
             assignments: One for each task, by task index.
             orders: Task order of each worker; by default the topological order of the DAG.
             reasons: Why each task is where it is, by task index.
+            policy: What decides at run time about tasks without a worker (see ``faaslab.policy.run_time``).
         """
         return Plan.for_dag(
             dag,
@@ -215,6 +218,7 @@ class PlanContext:
                 "sla": self.sla.name,
             },
             reasons=reasons,
+            policy=policy,
         )
 
 

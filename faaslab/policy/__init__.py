@@ -1,1 +1,1 @@
-"""FaaSLab: policy."""
+"""Pure decisions at run time, asked by workers and simulator alike."""

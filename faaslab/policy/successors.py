@@ -4,9 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from faaslab.policy.run_time import Candidate, Policy, decide
+
 
 class Wiring(Protocol):
     """What the decision reads of a DAG and its plan."""
+
+    def id_of(self, task: int, /) -> str:
+        """Return the id of ``task``."""
+        ...
 
     def upstreams(self, task: int, /) -> Sequence[int]:
         """Return the distinct tasks whose outputs ``task`` takes."""
@@ -46,8 +52,8 @@ class Onward:
 
     Attributes:
         here: Successors that this worker runs next without asking anybody.
-        waiting: All other successors that other workers, or nobody yet, will run.
-        take: How many of ``waiting`` this worker wants if they turn out to be ready.
+        waiting: All other successors that other workers, or nobody yet, will run, preferred ones first.
+        take: How many of ``waiting`` this worker wants if they turn out to be ready; the first ones.
     """
 
     here: tuple[int, ...]
@@ -56,28 +62,67 @@ class Onward:
 
 
 def onward(
-    dag: Wiring, expected: Callable[[int], int], task: int, worker: str | None, size_mib: int, *, visible: bool
+    dag: Wiring,
+    expected: Callable[[int], int],
+    task: int,
+    worker: str | None,
+    size_mib: int,
+    *,
+    visible: bool,
+    policy: Policy | None = None,
+    output_bytes: int = 0,
 ) -> Onward:
     """Decide where a finished task leads.
 
-    A planned worker goes on with its own list. Otherwise this is WUKONG's rule (SoCC'20, section 3): become one ready
-    successor, invoke the rest; a sole successor without other inputs needs no announcement at all.
+    A planned worker goes on with its own list. Otherwise the policy says; without one this is WUKONG's rule (SoCC'20,
+    section 3): become one ready successor, invoke the rest. A sole successor without other inputs needs no
+    announcement at all.
 
     Args:
         expected: How many inputs of a task come through the store (``Arrivals`` of this DAG).
         worker: The planned worker that ran it; None: decided at run time.
         size_mib: Size of the container that ran it.
         visible: The output has to be stored whoever needs it (a sink, an impure task, or ``skip_storage`` is off).
+        policy: Asked about successors without a planned worker.
+        output_bytes: Size of the output.
+
+    Raises:
+        PlanError: The policy chose what it can't.
+        Exception: Whatever the policy raises.
     """
     successors = dag.successors(task)
     if worker is not None:
         waiting = tuple(_waiting(dag, expected, s) for s in successors if dag.assigned_to(s) != worker)
         return Onward((), waiting, 0)
-    if len(successors) == 1 and not visible:
+    take = 1
+    if policy is not None:
+        take, successors = preferred(dag, task, successors, policy, output_bytes)
+    if len(successors) == 1 and take and not visible:
         only = successors[0]
         if dag.assigned_to(only) is None and dag.size_mib(only) == size_mib and len(dag.upstreams(only)) == 1:
             return Onward((only,), (), 0)
-    return Onward((), tuple(_waiting(dag, expected, s) for s in successors), 1)
+    return Onward((), tuple(_waiting(dag, expected, s) for s in successors), take)
+
+
+def preferred(
+    dag: Wiring, task: int, successors: Sequence[int], policy: Policy, output_bytes: int
+) -> tuple[int, Sequence[int]]:
+    """Return how many ready successors a policy takes, and all successors in its order of preference.
+
+    Raises:
+        PlanError: The policy chose what it can't.
+        Exception: Whatever the policy raises.
+    """
+    free = [successor for successor in successors if dag.assigned_to(successor) is None]
+    if not free:
+        return 0, successors
+    candidates = [Candidate(dag.id_of(s), len(dag.upstreams(s)), dag.size_mib(s)) for s in free]
+    take, first = decide(policy, dag.id_of(task), output_bytes, candidates)
+    if not first:
+        return take, successors
+    ahead = [free[number] for number in first]
+    others = set(ahead)
+    return take, [*ahead, *(successor for successor in successors if successor not in others)]
 
 
 def _waiting(dag: Wiring, expected: Callable[[int], int], task: int) -> Waiting:

@@ -78,6 +78,7 @@ class Assignments:
         orders: For each worker its tasks in the order it runs them.
         leaves: Tasks that their planned workers don't wait for: they end and are invoked again.
         store_all: Store every output, also those that only their own worker needs (``skip_storage`` is off).
+        policy: Pickle of what decides at run time about tasks without a worker; empty: the default.
     """
 
     workers: tuple[str, ...]
@@ -86,6 +87,7 @@ class Assignments:
     orders: tuple[tuple[int, ...], ...]
     leaves: tuple[int, ...] = ()
     store_all: bool = False
+    policy: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,14 @@ class WireDag:
     Attributes:
         digest: Hash of ``structure``, the key under which containers remember it.
         structure: Everything but code and large constants.
-        parts: Code and large constants by digest.
+        parts: Code, large constants and the policy by digest.
+        policy: Digest of the policy; empty: there is none.
     """
 
     digest: str
     structure: bytes
     parts: dict[str, bytes]
+    policy: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -133,6 +137,8 @@ class _Structure(msgspec.Struct, frozen=True, array_like=True):
     orders: bytes
     leaves: bytes
     store_all: bool
+    policy: bytes
+    """Its digest; empty: there is none."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -201,6 +207,9 @@ def encode(
             constants.append((position, constant.data, False, constant.immutable))
     included = set(tasks) if partial else None
     orders = [order if included is None else [t for t in order if t in included] for order in assignments.orders]
+    policy = hashlib.sha256(assignments.policy).hexdigest()[:32] if assignments.policy else ""
+    if policy:
+        parts[policy] = pack_part(assignments.policy)
     structure = _encoder.encode(
         _Structure(
             version=_VERSION,
@@ -223,10 +232,11 @@ def encode(
             orders=_pack(list(chain.from_iterable(orders)), differences=True),
             leaves=_pack([t for t in assignments.leaves if included is None or t in included], differences=True),
             store_all=assignments.store_all,
+            policy=bytes.fromhex(policy),
         )
     )
     data = zlib.compress(structure, 9 if len(structure) <= _COMPRESS_WELL_BYTES else 1)
-    return WireDag(hashlib.sha256(data).hexdigest()[:32], data, parts)
+    return WireDag(hashlib.sha256(data).hexdigest()[:32], data, parts, policy)
 
 
 def unplanned_size_bytes(dag: "DAG") -> int:
@@ -261,11 +271,13 @@ class WorkerDag:
     Attributes:
         n: Number of tasks of the whole DAG.
         store_all: Whether every output has to be stored, whoever needs it.
+        policy: Digest of the part that holds what decides at run time; empty: there is none.
     """
 
     def __init__(self, structure: _Structure) -> None:
         self.n = structure.total
         self.store_all = structure.store_all
+        self.policy = structure.policy.hex()
         self._wide: dict[int, tuple[int, ...]] = {}
         self._structure = structure
         present = _unpack(structure.present, differences=True) if structure.present else None

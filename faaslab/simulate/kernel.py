@@ -11,6 +11,10 @@
 
 Only what others can see is an event; what a worker does in between is computed at once. ``run_events`` is plain Python
 on lists, and, compiled by numba, the same on arrays: hence one function, flat, without objects.
+
+A worker of run time that takes several ready tasks has a stack of them, as ``WorkerMachine`` has. What such a task finds
+at hand depends on the run: inputs that were made or fetched here for tasks that are still on the stack. All others get
+by with what the placement says of them.
 """
 
 import heapq
@@ -20,9 +24,13 @@ from typing import Any
 STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND = range(7)
 CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
 """Why a task did not start earlier; see ``Simulation.why``."""
+SENT, HERE = 1, 2
+"""Whether an input of a task from a stack came with the answer that gave it to its worker, or is there already."""
 
 FLUSH_S = 0.5
 """A worker that had no reason to call the store for so long reports its events then (``worker.machine``)."""
+NARROW = 64
+"""Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
 BILLING_NOISE = 1e-6
 """Part of a billing step that is taken for floating-point error (``model.prices``)."""
 _TURN, _EXECUTED, _READY = range(3)
@@ -46,15 +54,20 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     latency_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:9]
     most_cpus, most_gb = numbers[9:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
-    roots, up_from, up_task, is_sink, impure, frame_bytes = dag
+    roots, up_from, up_task, is_sink, impure, frame_bytes, next_from, next_task, next_edge = dag
     exec_s, pool_load, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
     follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
-    pool_cpus, leaves, cold_s, invocation_s = placed[19:]
+    pool_cpus, leaves, take, cold_s, invocation_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
-    turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why = tasks
+    turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why, stacked, at_hand = tasks
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
     i_yielded, i_waited_s, i_told_s = instances[8:]
     capacity = len(i_first)
+    # Ready tasks that an instance has taken, and has not turned to yet: the uppermost, and which is below it.
+    uppermost = [-1] * capacity
+    below = [-1] * len(exec_s)
+    on_stack_of = [-1] * len(exec_s)
+    sent_to = [-1] * len(exec_s)
     half_s = latency_s / 2
     never = math.inf
     shared = cores < never
@@ -96,6 +109,8 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     makespan_s = cost_usd = gb_seconds = 0.0
     invoked = [0]
     invoked.pop()
+    taken = [0]
+    taken.pop()
     matched = [(0, 0)]
     matched.pop()
     going = [(0, 0.0, _TURN)]
@@ -115,7 +130,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                 task = by = key
                 i = instance_of[task]
                 planned = worker_of[task] >= 0
-                taken = taken_edge = -1
+                most = take[task]
                 start, stop = out_from[task], out_from[task + 1]
                 for edge in range(start, stop):
                     other = out_task[edge]
@@ -124,9 +139,8 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                         continue
                     owner = worker_of[other]
                     if owner < 0:
-                        if not planned and taken < 0 and pool_of[other] == pool_of[task]:
-                            taken = other
-                            taken_edge = edge
+                        if len(taken) < most and pool_of[other] == pool_of[task]:
+                            taken.append(edge)
                         else:
                             invoked.append(other)
                         continue
@@ -143,22 +157,59 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                 if is_sink[task]:
                     sinks_left -= 1
                     makespan_s = now_s
+                again_s = now_s + half_s
+                local = True
                 if planned:
                     visible_s[task] = now_s
                     other = following[task]
-                    again_s = now_s + half_s
+                    local = other >= 0 and follows_input[other] == 1
                 else:
-                    other = taken
-                    again_s = now_s + half_s
-                    if visible[task] or stop - start > (1 if taken >= 0 else 0):
+                    other = -1
+                    if visible[task] or stop - start > len(taken):
                         visible_s[task] = now_s
-                    if taken >= 0:
-                        fetch_s[taken] = take_fetch_s[taken_edge]
-                        again_s += take_carry_s[taken_edge]
+                    if len(taken) == 1 and uppermost[i] < 0:
+                        other = out_task[taken[0]]
+                        fetch_s[other] = take_fetch_s[taken[0]]
+                        again_s += take_carry_s[taken[0]]
+                    elif len(taken) > 0 or uppermost[i] >= 0:
+                        # What comes with the answer, and what is here for tasks that were taken before.
+                        room_left = room_bytes
+                        for taken_edge in taken:
+                            other = out_task[taken_edge]
+                            stacked[other] = 1
+                            narrow = up_from[other + 1] - up_from[other] <= NARROW
+                            for edge in range(up_from[other], up_from[other + 1]):
+                                kept = up_task[edge]
+                                found = HERE if kept == task else 0
+                                if found == 0 and uppermost[i] >= 0:
+                                    for at in range(next_from[kept], next_from[kept + 1]):
+                                        if on_stack_of[next_task[at]] == i and at_hand[next_edge[at]] > 0:
+                                            found = at_hand[next_edge[at]]
+                                            if found == HERE:
+                                                break
+                                travels = 0.0 if frame_bytes[kept] > inline_bytes else frame_bytes[kept]
+                                if sent_to[kept] == task:
+                                    found = max(found, SENT)
+                                elif kept != task and narrow and room_bytes > 0 and travels <= room_left:
+                                    room_left -= travels
+                                    again_s += travels * down_s
+                                    sent_to[kept] = task
+                                    found = max(found, SENT)
+                                at_hand[edge] = found
+                        for place in range(len(taken) - 1, -1, -1):
+                            other = out_task[taken[place]]
+                            below[other] = uppermost[i]
+                            on_stack_of[other] = i
+                            uppermost[i] = other
+                        other = uppermost[i]
+                        uppermost[i] = below[other]
+                        on_stack_of[other] = -1
+                        local = len(taken) > 0
+                    taken.clear()
                 if other >= 0:
                     instance_of[other] = i
                     before[other] = via[other] = task
-                    why[other] = LOCAL if not planned or follows_input[other] else QUEUE
+                    why[other] = LOCAL if local else QUEUE
                     going.append((other, again_s, _TURN))
                 else:
                     free = i_container[i]
@@ -366,17 +417,36 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                                 waits[task] = announced[task]
                             carry_s[task] = carried_s
                             fetch_s[task] = fetched_s + (calls + blobs) * latency_s + impure[task] * latency_s
-                        if waits[task]:
-                            called = at_s + half_s
-                            if ready_s[task] > called:
-                                waiting_for[owner] = task
-                                called_s[owner] = called
-                                if leaves[task]:
-                                    heapq.heappush(heap, (called, SUSPEND, task))
-                                else:
-                                    asked.append((owner, task))
-                                break
-                            at_s = called + half_s + carry_s[task]
+                    elif stacked[task]:
+                        calls = blobs = 0
+                        fetched_s = 0.0
+                        for edge in range(up_from[task], up_from[task + 1]):
+                            if at_hand[edge] == HERE:
+                                continue
+                            kept = up_task[edge]
+                            size = frame_bytes[kept]
+                            if size > inline_bytes:
+                                blobs += 1
+                                fetched_s += size * down_s
+                            if at_hand[edge] != SENT:
+                                calls = 1
+                                fetched_s += 0.0 if size > inline_bytes else size * down_s
+                            if uppermost[i] >= 0:
+                                for at in range(next_from[kept], next_from[kept + 1]):
+                                    if on_stack_of[next_task[at]] == i:
+                                        at_hand[next_edge[at]] = HERE
+                        fetch_s[task] = fetched_s + (calls + blobs + impure[task]) * latency_s
+                    if waits[task]:
+                        called = at_s + half_s
+                        if ready_s[task] > called:
+                            waiting_for[owner] = task
+                            called_s[owner] = called
+                            if leaves[task]:
+                                heapq.heappush(heap, (called, SUSPEND, task))
+                            else:
+                                asked.append((owner, task))
+                            break
+                        at_s = called + half_s + carry_s[task]
                 if stage != _EXECUTED:
                     begin_s[task] = at_s
                     at_s += fetch_s[task]

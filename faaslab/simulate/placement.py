@@ -16,9 +16,8 @@ from faaslab.model.platform import Platform
 from faaslab.model.sizes import vcpus
 from faaslab.model.variation import Spread
 from faaslab.plan import DagView, Plan
-
-NARROW = 64
-"""Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
+from faaslab.policy.run_time import Candidate, Policy, decide
+from faaslab.simulate.kernel import NARROW
 
 _NO_LIMIT = 1e12
 """Of vCPUs and GiB: numbers that can be divided, which infinity can't."""
@@ -164,6 +163,10 @@ class Layout:
         ordered: All tasks, worker by worker in their order, then those without a worker.
         exec_s: Execution time of each task.
         leaves: Flags of tasks that their workers don't wait for but leave; None: nobody leaves.
+        take: How many successors that its output makes ready the worker of each task runs itself; None: one, where it
+            has no planned worker.
+        successors: Successors and which upstreams these edges are, as in ``FlatDag``, but preferred ones first; None
+            where ``take`` is.
     """
 
     optimizations: frozenset[str]
@@ -175,6 +178,8 @@ class Layout:
     ordered: Any
     exec_s: Any
     leaves: Any = None
+    take: Any = None
+    successors: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +232,8 @@ def place(flat: FlatDag, plan: Plan, platform: Platform) -> Placement:
 
     Raises:
         ConfigError: An execution time is negative or not a number.
-        PlanError: The plan has another number of tasks, or a worker that the platform can never have.
+        PlanError: The plan has another number of tasks, a worker that the platform can never have, or a policy that
+            chose what it can't.
     """
     return place_columns(flat, plan, platform, arrange, list, filled_list)
 
@@ -281,6 +287,7 @@ def place_columns(
         ordered,
         flat.exec_s(size_mib_of),
         [int(assignment.wait == "leave") for assignment in plan.assignments],
+        *(() if plan.policy is None else _ask_policy(flat, plan, plan.policy)),
     )
     return place_layout(flat, layout, platform, loop, column, filled, plan)
 
@@ -309,6 +316,9 @@ def place_layout(
     worker_of, position, following, pool_of, ordered = map(
         column, (layout.worker_of, layout.position, layout.following, layout.pool_of, layout.ordered)
     )
+    successors, take = flat.successors, filled(count, -1)
+    if layout.take is not None:
+        successors, take = (successors[0], *map(column, layout.successors)), column(layout.take)
     missing, waits = filled(count, 0), filled(count, 0)
     carry_s, fetch_s = filled(count, 0.0), filled(count, 0.0)
     touch, rides = filled(edges, -1), filled(edges, 0)
@@ -319,8 +329,8 @@ def place_layout(
     loop(
         (float(latency_s), float(down_s), float(room_bytes)),
         inline_bytes,
-        (flat.arrays[1], flat.arrays[2], *flat.successors, flat.arrays[4], flat.arrays[5]),
-        (ordered, worker_of, position, following, pool_of, visible),
+        (flat.arrays[1], flat.arrays[2], *successors, flat.arrays[4], flat.arrays[5]),
+        (ordered, worker_of, position, following, pool_of, visible, take),
         (missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate),
         (out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input),
     )
@@ -371,6 +381,7 @@ def place_layout(
             touch,
             column([vcpus(size_mib) for size_mib in sizes_mib]),
             filled(count, 0) if layout.leaves is None else column(layout.leaves),
+            take,
         ),
         changing=(missing, waits, carry_s, fetch_s),
         # Each wait of a planned worker can end its instance, and its plan makes it wait at most once for each task.
@@ -389,11 +400,34 @@ def _check_fits(sizes_mib: Sequence[int], platform: Platform) -> None:
             )
 
 
+def _ask_policy(flat: FlatDag, plan: Plan, policy: Policy) -> tuple[list[int], tuple[list[int], list[int]]]:
+    """Return ``take`` and ``successors`` of a layout: what the policy says with predicted sizes of outputs."""
+    starts, successors, edges = (list(map(int, row)) for row in flat.successors)
+    ids, assignments = flat.dag.ids, plan.assignments
+    take = [0] * len(assignments)
+    for task, assignment in enumerate(assignments):
+        if assignment.worker is not None:
+            continue
+        first, stop = starts[task], starts[task + 1]
+        free = [at for at in range(first, stop) if assignments[successors[at]].worker is None]
+        if not free:
+            continue
+        others = [successors[at] for at in free]
+        candidates = [Candidate(ids[o], len(flat.upstreams[o]), assignments[o].size_mib) for o in others]
+        take[task], ahead = decide(policy, ids[task], flat.output_bytes[task], candidates)
+        if ahead:
+            chosen = dict.fromkeys(free[number] for number in ahead)
+            order = [*chosen, *(at for at in range(first, stop) if at not in chosen)]
+            successors[first:stop] = [successors[at] for at in order]
+            edges[first:stop] = [edges[at] for at in order]
+    return take, (successors, edges)
+
+
 def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any, outputs: Any) -> None:
     """Find where each task's inputs come from, and whom it tells; fills the columns of ``inputs`` and ``outputs``."""
     latency_s, down_s, room_bytes = numbers
     up_from, up_task, successors_from, successors, successor_edges, impure, sizes = dag
-    ordered, worker_of, position, following, pool_of, visible = placed
+    ordered, worker_of, position, following, pool_of, visible, take = placed
     missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate = inputs
     out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input = outputs
     count = len(worker_of)
@@ -406,6 +440,8 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
     held = [0] * count
     for task in ordered:
         worker = worker_of[task]
+        if take[task] < 0:
+            take[task] = 1 if worker < 0 else 0
         is_gate[task] = 1 if worker >= 0 and position[task] == 0 else 0
         first, stop = up_from[task], up_from[task + 1]
         if first == stop:
@@ -469,7 +505,7 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
             if begin == end and not visible[task]:
                 quiet[task] = after
         else:
-            only = successors[first] if stop == first + 1 and not visible[task] else -1
+            only = successors[first] if stop == first + 1 and not visible[task] and take[task] > 0 else -1
             if (
                 only >= 0
                 and worker_of[only] < 0

@@ -157,7 +157,11 @@ class Simulation:
         placed, flat = self.placement, self.placement.flat
         row, first = flat.upstreams[task], flat.arrays[1][task]
         inline_bytes, touch = placed.limits[3], placed.arrays[17]
-        if placed.worker_of[task] < 0:
+        if self.tasks[9][task]:
+            found = self.tasks[10][first : first + len(row)]
+            at_hand = [state == kernel.HERE for state in found]
+            rides = [state == kernel.SENT for state in found]
+        elif placed.worker_of[task] < 0:
             at_hand = [upstream == self.tasks[6][task] for upstream in row]
             rides = [bool(placed.rides[edge]) for edge in range(first, first + len(row))]
         else:
@@ -179,10 +183,10 @@ class Simulation:
     def workers(self) -> tuple[SimulatedWorker, ...]:
         """All workers, in the order in which they were asked for."""
         placed = self.placement
-        ran: list[list[int]] = [[] for _ in range(self.invocations)]
-        start_s = self.start_s
-        for task in sorted(range(len(start_s)), key=lambda task: (start_s[task], task)):
-            ran[self.tasks[5][task]].append(task)
+        after = [-1] * len(self.start_s)
+        for task, before in enumerate(self.tasks[6]):
+            if before >= 0:
+                after[before] = task
         first, requested, launched, started, ended, container, cold, *_ = self.instances
         attempts: dict[str, int] = {}
         found = []
@@ -190,8 +194,9 @@ class Simulation:
             worker = placed.worker_of[first[i]]
             name = placed.workers[worker] if worker >= 0 else f"{RUN_TIME}{first[i]}"
             attempts[name] = attempts.get(name, 0) + 1
-            order = placed.arrays[5]
-            tasks = sorted(ran[i], key=lambda task: order[task]) if worker >= 0 else ran[i]
+            tasks = [int(first[i])]
+            while after[tasks[-1]] >= 0:
+                tasks.append(after[tasks[-1]])
             found.append(
                 SimulatedWorker(
                     invocation=name,
@@ -250,6 +255,8 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         filled(count, math.inf),
         *(filled(count, -1) for _ in range(3)),
         filled(count, kernel.CLIENT),
+        filled(count, 0),
+        filled(len(placement.rides), 0),
     )
     instances = (
         filled(room, -1),
@@ -266,7 +273,7 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
     makespan_s, cost_usd, gb_seconds, invocations, containers, left = loop(
         placement.numbers,
         placement.limits,
-        placement.flat.arrays,
+        (*placement.flat.arrays, *placement.flat.successors),
         (drawn.exec_s, *arrays[:11], *stored, *arrays[17:], drawn.cold_s, drawn.invocation_s),
         tuple(changed.copy() for changed in (*placement.changing[:2], drawn.carry_s, drawn.fetch_s)),
         tasks,

@@ -261,26 +261,26 @@ class MemoryStorage(Storage):
                 elif owner is None and self._arrive(run, successor, completion.task):
                     ready.append(successor)
             inputs_of: dict[int, tuple[int, ...]] = {}
-            mine: list[Successor] = []
+            mine: set[int] = set()
             for successor in ready:
                 dynamic = not successor.worker
                 if dynamic and successor.pool == invocation.pool and len(taken) < completion.take:
                     taken.append(successor.task)
-                    mine.append(successor)
+                    mine.add(successor.task)
                 upstreams = run.arrived.pop(successor.task)
                 inputs_of[successor.task] = tuple(upstreams) if successor.expected <= NARROW else ()
             others = len(completion.successors) > len(taken)
             stored = completion.output is not None and (completion.must_store or completion.sink or others)
             if stored:
                 self._store(run, completion)
-            for successor in mine:
-                run.owner[successor.task] = completion.claim.invocation
+            for task in mine:
+                run.owner[task] = completion.claim.invocation
             for successor in ready:
-                if successor not in mine:
+                if successor.task not in mine:
                     self._ready(run, successor, inputs_of[successor.task], completion.claim.invocation)
             invocation.tasks = (*completion.remaining, *taken)
             invocation.inputs_of = ()
-            wanted = [u for task in taken for u in inputs_of.get(task, ()) if u != completion.task]
+            wanted = dict.fromkeys(u for task in taken for u in inputs_of.get(task, ()) if u != completion.task)
             reply = Reply(tuple(taken), stored, self._small(run, wanted))
             if completion.ends and not taken:
                 self._end(run, completion.claim, "ended")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import Fenced, PayloadError
 from faaslab.policy.recovery import lost_work, unfinished
+from faaslab.policy.run_time import Policy
 from faaslab.policy.successors import Arrivals, Onward, onward
 from faaslab.protocol.messages import (
     RUN_TIME,
@@ -327,7 +328,22 @@ class WorkerMachine:
             yield from self._flush()
             return None
         visible = self._visible(task)
-        way: Onward = onward(dag, self._arrivals, task, self._planned, container.size_mib, visible=visible)
+        try:
+            way: Onward = onward(
+                dag,
+                self._arrivals,
+                task,
+                self._planned,
+                container.size_mib,
+                visible=visible,
+                policy=(yield from self._policy()),
+                output_bytes=payload.nbytes,
+            )
+        except Fenced:
+            raise
+        except Exception as error:  # the policy is the user's
+            message = f"the plan's policy can't be asked what follows it: {_words(error)}{_cure(error)}"
+            return (yield from self._fail(task, "policy", message, Outcome(error=error)))
         if self._planned is None:
             self._todo.extendleft(reversed(way.here))
             self._wanted.update(way.here)
@@ -361,10 +377,21 @@ class WorkerMachine:
         )
         self._todo.extendleft(reversed(reply.taken))
         self._wanted.update(reply.taken)
-        self._inputs.update(reply.inputs)
+        for upstream, frame in reply.inputs.items():
+            # What is at hand for tasks taken earlier need not be read again.
+            if upstream not in self._kept:
+                self._inputs[upstream] = frame
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return reply
+
+    def _policy(self) -> Generator[Action, Any, Policy | None]:
+        """Return what decides about tasks without a worker, None: the default, or it is not this worker's business."""
+        digest = self._dag.policy
+        if not digest or self._planned is not None:
+            return None
+        yield from self._fetch_parts((digest,))
+        return self._container.loaded(digest)  # type: ignore[no-any-return]
 
     def _output(self, task: int, payload: Payload) -> Generator[Action, Any, bytes]:
         """Return what the store is to hold: the frame, or a reference to a blob written first."""

@@ -55,6 +55,9 @@ class Wired:
     dag: DagView
     plan: Plan
 
+    def id_of(self, task: int) -> str:
+        return self.dag.ids[task]
+
     def upstreams(self, task: int) -> Sequence[int]:
         return self.dag.upstreams(task)
 

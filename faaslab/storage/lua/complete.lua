@@ -11,7 +11,7 @@ end
 
 local take, ends, successors = tonumber(ARGV[12]), ARGV[14] == '1', tonumber(ARGV[17])
 local waiting = R(run, 'next')
-local taken, given, wants = {}, {}, {}
+local taken, given, wants, asked = {}, {}, {}, {}
 for i = 1, successors do
   local at = 13 + 5 * i
   local s, expected, worker = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
@@ -48,7 +48,10 @@ for i = 1, successors do
         taken[#taken + 1] = s
         call('HSET', waiting, s, '=' .. inv)
         for _, upstream in ipairs(split(upstreams)) do
-          if upstream ~= task then wants[#wants + 1] = upstream end
+          if upstream ~= task and not asked[upstream] then
+            wants[#wants + 1] = upstream
+            asked[upstream] = true
+          end
         end
       else
         given[#given + 1] = at
