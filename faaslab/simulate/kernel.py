@@ -12,9 +12,9 @@
 Only what others can see is an event; what a worker does in between is computed at once. ``run_events`` is plain Python
 on lists, and, compiled by numba, the same on arrays: hence one function, flat, without objects.
 
-A worker of run time that takes several ready tasks has a stack of them, as ``WorkerMachine`` has. What such a task finds
-at hand depends on the run: inputs that were made or fetched here for tasks that are still on the stack. All others get
-by with what the placement says of them.
+A worker of run time that takes several ready tasks has a stack of them, as ``WorkerMachine`` has. What such a task
+finds at hand depends on the run: inputs that were made or fetched here for tasks that are still on the stack. All
+others get by with what the placement says of them.
 """
 
 import heapq

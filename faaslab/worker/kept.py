@@ -12,12 +12,16 @@ IMMUTABLE = frozenset((type(None), bool, int, float, complex, str, bytes))
 
 @dataclass(slots=True)
 class _Entry:
-    """An output made here (``payload`` and ``value``) or received (``frame``), and who still needs it."""
+    """An output made here (``payload`` and ``value``) or received (``frame``), and who still needs it.
+
+    ``alone``: nobody else has it.
+    """
 
     consumers: set[int]
     value: Any = None
     payload: Payload | None = None
     frame: bytes = b""
+    alone: bool = False
 
 
 class Kept:
@@ -30,10 +34,18 @@ class Kept:
     def __contains__(self, task: int) -> bool:
         return task in self._entries
 
-    def keep(self, task: int, value: Any, payload: Payload, consumers: Collection[int]) -> None:
-        """Keep an output made here until all of ``consumers`` have finished; nothing happens if there are none."""
+    def keep(self, task: int, value: Any, payload: Payload, consumers: Collection[int], *, alone: bool) -> None:
+        """Keep an output made here until all of ``consumers`` have finished; nothing happens if there are none.
+
+        Args:
+            task: Whose output it is.
+            value: The output.
+            payload: The same, serialized.
+            consumers: Tasks of this invocation that need it.
+            alone: It is nowhere else, not in the store either.
+        """
         if consumers:
-            self._entries[task] = _Entry(set(consumers), value, payload)
+            self._entries[task] = _Entry(set(consumers), value, payload, alone=alone)
 
     def receive(self, task: int, frame: bytes, consumers: Collection[int]) -> None:
         """Keep an output that came from the store."""
@@ -43,10 +55,6 @@ class Kept:
         """Return the serialized size of an output."""
         entry = self._entries[task]
         return len(entry.frame) if entry.payload is None else entry.payload.nbytes
-
-    def is_local(self, task: int) -> bool:
-        """Return whether the output was made here."""
-        return self._entries[task].payload is not None
 
     def take(self, task: int, consumer: int, *, may_run_again: bool) -> Any:
         """Return an output for a consumer's private use.
@@ -73,6 +81,8 @@ class Kept:
                 if not entry.consumers:
                     del self._entries[upstream]
 
-    def made_here(self) -> dict[int, Payload]:
-        """Return the outputs that nobody else may have, serialized."""
-        return {task: entry.payload for task, entry in self._entries.items() if entry.payload is not None}
+    def only_here(self) -> dict[int, Payload]:
+        """Return the outputs that nobody else has, serialized."""
+        return {
+            task: entry.payload for task, entry in self._entries.items() if entry.alone and entry.payload is not None
+        }

@@ -405,7 +405,7 @@ class WorkerMachine:
 
     def _keep(self, task: int, value: Any, payload: Payload, *, stored: bool = False) -> None:
         consumers = self._consumers(task)
-        self._kept.keep(task, value, payload, consumers)
+        self._kept.keep(task, value, payload, consumers, alone=not stored)
         if consumers and not stored:
             self._event(OutputKept(self._container.now_s(), task, self._claim.invocation, payload.nbytes))
 
@@ -437,7 +437,7 @@ class WorkerMachine:
         outputs: dict[int, bytes] = {}
         if retries:
             # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
-            for kept, payload in self._kept.made_here().items():
+            for kept, payload in self._kept.only_here().items():
                 outputs[kept] = yield from self._output(kept, payload)
         remaining = self._remaining(task)
         failure = Failure(
@@ -487,7 +487,7 @@ class WorkerMachine:
         """Give up the slot: what is kept for the own later tasks goes to the store first."""
         self._event(WorkerWaited(self._container.now_s(), self._claim.invocation, gate, waited_s))
         outputs: dict[int, bytes] = {}
-        for kept, payload in self._kept.made_here().items():
+        for kept, payload in self._kept.only_here().items():
             outputs[kept] = yield from self._output(kept, payload)
         reply: Reply = yield Call("suspend", (Suspension(self._claim, gate, outputs, self._batch()),))
         return reply

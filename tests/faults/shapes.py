@@ -1,15 +1,18 @@
 """Twenty DAG shapes, each with the value that plain sequential execution gives, and planners that make it hard."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from faaslab.graph import DAG, generators, task
 from faaslab.plan import Assignment, Plan
 from faaslab.planners import PlanContext, Planner, plan_dag
+from faaslab.planners.wukong import Wukong
+from faaslab.policy.run_time import Candidate, Choice
 
-PLANNERS = ("wukong", "per_task", "single_worker", "mixed", "leaving")
+PLANNERS = ("wukong", "per_task", "single_worker", "mixed", "leaving", "clustering", "picky")
+SEEDED = ("mixed", "picky")
 SIZES = (1769, 3538)
 
 
@@ -204,8 +207,37 @@ class Leaving:
         return ctx.plan(dag, self.name, [Assignment(f"w{task % 3}", size_mib, "leave") for task in range(len(dag))])
 
 
-OWN: dict[str, Planner] = {"mixed": Mixed(), "leaving": Leaving()}
-"""The planners of this module by name."""
+@dataclass(frozen=True)
+class Pick:
+    """Takes up to three successors, some of them first; a seed decides."""
+
+    seed: int
+    name = "pick"
+
+    def choose(self, task: str, output_bytes: int, candidates: Sequence[Candidate]) -> Choice:
+        """Return the choice."""
+        rng = random.Random(f"{self.seed}/{task}/{output_bytes > 1000}")
+        first = rng.sample(candidates, rng.randint(0, len(candidates)))
+        return Choice(rng.randint(0, 3), first)
+
+
+class Picky:
+    """Plans as ``Mixed`` does, with a policy of its own for what is decided at run time."""
+
+    name = "picky"
+
+    def plan(self, dag: Any, ctx: PlanContext, /) -> Plan:
+        """Return the plan."""
+        return replace(Mixed().plan(dag, ctx), policy=Pick(ctx.seed))
+
+
+OWN: dict[str, Planner] = {
+    "mixed": Mixed(),
+    "leaving": Leaving(),
+    "clustering": Wukong(threshold_bytes=0),
+    "picky": Picky(),
+}
+"""Planners by names that only tests have."""
 
 
 @dataclass(frozen=True)
@@ -218,11 +250,11 @@ class Case:
 
 
 def make_case(shape: str) -> Case:
-    """Return a shape with its expected value and plans, mixed ones under ``mixed-0`` to ``mixed-3``."""
+    """Return a shape with its expected value and plans, those that a seed decides under ``mixed-0`` to ``mixed-3``."""
     dag = DAG(SHAPES[shape](), name=shape)
-    plans = {name: plan_dag(dag, OWN.get(name, name), sizes=SIZES) for name in PLANNERS if name != "mixed"}
-    for seed in range(4):
-        plans[f"mixed-{seed}"] = plan_dag(dag, Mixed(), sizes=SIZES, seed=seed)
+    plans = {name: plan_dag(dag, OWN.get(name, name), sizes=SIZES) for name in PLANNERS if name not in SEEDED}
+    for name in SEEDED:
+        plans |= {f"{name}-{seed}": plan_dag(dag, OWN[name], sizes=SIZES, seed=seed) for seed in range(4)}
     return Case(dag, sequential(dag), plans)
 
 

@@ -16,7 +16,7 @@ from faaslab.launchers.faults import (
 from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.virtual import Execution, VirtualLauncher
 from faaslab.trace.events import OutputStored
-from tests.faults.shapes import Case
+from tests.faults.shapes import SEEDED, Case
 from tests.worker.runs import SECRET, Run, collect, submit
 
 
@@ -47,7 +47,7 @@ def draw(case: Case, planner: str, seed: int) -> Setting:
     rng = random.Random(f"trial/{seed}")
     return Setting(
         seed,
-        planner if planner != "mixed" else f"mixed-{rng.randrange(4)}",
+        f"{planner}-{rng.randrange(4)}" if planner in SEEDED else planner,
         rng.choice((1, 2, 3, 1000)),
         VirtualModel(
             keep_alive_s=rng.choice((0.0, 1.0, 60.0)),

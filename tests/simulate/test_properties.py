@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -16,13 +16,16 @@ from faaslab.planners import plan_dag
 from faaslab.policy.successors import Arrivals, onward
 from faaslab.simulate import Draws, FlatDag, Simulation, place, simulate_plan
 from faaslab.trace.breakdown import SHARES
-from tests.faults.shapes import OWN, SIZES
+from tests.faults.shapes import OWN, SEEDED, SIZES
 from tests.plan.dags import FakeDag, dags
 from tests.simulate.scene import Known, platform, simulated
 
 LATE = 1e-9
 """What sums of floats may be short of."""
-PLANNERS = ("per_task", "single_worker", "wukong", "mixed-0", "mixed-1", "mixed-2", "mixed-3", "leaving")
+PLANNERS = (
+    *("per_task", "single_worker", "wukong", "leaving", "clustering"),
+    *(f"{name}-{seed}" for name in SEEDED for seed in range(4)),
+)
 SIZED = (*SIZES, 3000)
 
 
@@ -80,8 +83,9 @@ def test_placement_follows_the_policy(dag: FakeDag, planner: str, skip_storage: 
     """Who goes on here, who is told, and how many inputs are awaited is what ``policy.successors`` says."""
     plan = plan_named(dag, planner)
     if not skip_storage:
-        plan = Plan.for_dag(dag, "again", plan.assignments, orders=plan.orders, optimizations=())
-    placed = place(FlatDag.of(dag, guessed(dag, 0)), plan, platform())
+        plan = replace(plan, optimizations=frozenset())
+    known = guessed(dag, 0)
+    placed = place(FlatDag.of(dag, known), plan, platform())
     wired = Wired(dag, plan)
     arrivals = Arrivals(wired)
     following, is_gate, quiet = placed.arrays[4], placed.arrays[6], placed.arrays[8]
@@ -89,9 +93,20 @@ def test_placement_follows_the_policy(dag: FakeDag, planner: str, skip_storage: 
     for task in range(len(dag)):
         worker, size_mib = wired.assigned_to(task), wired.size_mib(task)
         visible = task in dag.sinks or not skip_storage
-        way = onward(wired, arrivals, task, worker, size_mib, visible=visible)
+        output_bytes = round(known.output_bytes(task))
+        way = onward(
+            wired,
+            arrivals,
+            task,
+            worker,
+            size_mib,
+            visible=visible,
+            policy=plan.policy,
+            output_bytes=output_bytes,
+        )
         told = out_task[out_from[task] : out_from[task + 1]]
         assert told == [waiting.task for waiting in way.waiting]
+        assert placed.arrays[19][task] == way.take or not told
         assert [missing[other] for other in told] == [waiting.expected for waiting in way.waiting]
         assert [bool(is_gate[other]) for other in told] == [waiting.gate for waiting in way.waiting]
         if visible or way.waiting:

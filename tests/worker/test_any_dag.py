@@ -10,16 +10,14 @@ from faaslab.graph import DAG
 from faaslab.launchers.inline import InlineLauncher
 from faaslab.launchers.virtual import VirtualLauncher
 from faaslab.planners import plan_dag
-from tests.faults.shapes import OWN
+from tests.faults.shapes import OWN, PLANNERS
 from tests.graph.strategies import canonical, dags
 from tests.worker.runs import run_on
-
-PLANNERS = st.sampled_from(("wukong", "per_task", "single_worker", "mixed", "leaving"))
 
 
 @pytest.mark.parametrize("engine", ["inline", "virtual"])
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(drawn=dags(), planner=PLANNERS, containers=st.integers(1, 8), seed=st.integers(0, 99))
+@given(drawn=dags(), planner=st.sampled_from(PLANNERS), containers=st.integers(1, 8), seed=st.integers(0, 99))
 def test_values(engine: str, drawn: tuple[Any, Any], planner: str, containers: int, seed: int) -> None:
     """Nested arguments, several outputs and changed arguments included."""
     outputs, expected = drawn
