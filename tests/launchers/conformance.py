@@ -1,7 +1,8 @@
 """What every launcher of containers must do, whatever its containers are."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -13,7 +14,7 @@ from faaslab.graph import DAG, generators
 from faaslab.graph.generators import one, total
 from faaslab.plan import Assignment, Plan
 from faaslab.protocol.launcher import RemoteLauncher
-from faaslab.trace.events import TaskExecuted, WorkerExited, WorkerStarted
+from faaslab.trace.events import InvocationRequested, TaskExecuted, TaskStarted, WorkerExited, WorkerStarted
 from tests.client.scene import Scene, quick, until
 from tests.client.scene import scene as set_scene
 
@@ -169,6 +170,40 @@ class LauncherConformance(ABC):
             executed = sorted(event.task for event in events if isinstance(event, TaskExecuted))
             assert executed == [0, 1, 2, 3]
             assert run.trace.metrics["wait_s"] < 0.5
+
+    def test_a_policy_of_ones_own(self, scene: Scene) -> None:
+        """Code of the test decides on the workers: it takes the two successors that come last in the DAG."""
+
+        class LastTwo:
+            name = "last_two"
+
+            def choose(self, task: str, output_bytes: int, candidates: Sequence[fl.Candidate]) -> fl.Choice:
+                return fl.Choice(take=2, first=candidates[::-1])
+
+        dag = DAG(generators.fan(4))
+        assert dag.ids == ("one#0", *(f"increment#{number}" for number in range(4)), "total#0")
+        plan = replace(dag.plan("wukong", sizes=[512]), policy=LastTwo())
+        with self.lab(scene, limit=2) as lab:
+            run = lab.submit(dag, plan=plan)
+            assert run.result(60) == 8
+            events = run.trace.events
+            ran = [(e.invocation, e.task) for e in events if isinstance(e, TaskStarted)]
+            assert [task for invocation, task in ran if invocation == "~0"][:3] == [0, 4, 3]
+            invoked = [event.invocation for event in events if isinstance(event, InvocationRequested)]
+            assert invoked == ["~0", "~2", "~1"]
+
+    def test_a_policy_that_fails(self, scene: Scene) -> None:
+        """A bug in a policy ends the run with an error that says what it raised."""
+
+        class Broken:
+            name = "broken"
+
+            def choose(self, task: str, output_bytes: int, candidates: Sequence[fl.Candidate]) -> fl.Choice:
+                raise ZeroDivisionError("none")
+
+        dag = DAG(generators.chain(2))
+        with self.lab(scene, limit=1) as lab, pytest.raises(fl.TaskFailed, match=r"policy.*ZeroDivisionError: none"):
+            lab.submit(dag, plan=replace(dag.plan("wukong", sizes=[512]), policy=Broken())).result(60)
 
     def test_no_slot_deadlock(self, scene: Scene) -> None:
         """Workers that wait for each other's outputs give up the only slot in turn."""
