@@ -23,6 +23,7 @@ from faaslab.errors import FaaSLabError, LauncherError, RunError, RunTimeout, St
 from faaslab.graph import DAG
 from faaslab.launchers.pool import Limits, fitting
 from faaslab.plan import Plan, check_plan
+from faaslab.plan.report import policy_text
 from faaslab.planners import Planner, plan_dag
 from faaslab.protocol.launcher import IN_WORKER, RemoteLauncher
 from faaslab.protocol.messages import pool_of
@@ -308,6 +309,7 @@ class Lab:
         settings: dict[str, Any] = {
             "optimizations": sorted(plan.optimizations),
             "plan": dict(plan.settings),
+            "policy": policy_text(plan),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         if isinstance(self.launcher, RemoteLauncher):

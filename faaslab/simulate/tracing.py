@@ -7,6 +7,7 @@ from typing import Any
 
 from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
+from faaslab.plan.report import policy_text
 from faaslab.simulate.simulation import Simulation
 from faaslab.trace import Trace
 from faaslab.trace.events import (
@@ -46,6 +47,7 @@ def trace_of(simulation: Simulation) -> Trace:
         settings={
             "optimizations": sorted(plan.optimizations),
             "plan": dict(plan.settings),
+            "policy": policy_text(plan),
             "platform": {
                 **asdict(platform.profile),
                 "concurrency": platform.concurrency,

@@ -3,7 +3,8 @@
 A wrong use must be an error: strict mypy refuses an ignore comment that nothing needs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, assert_type
 
 import faaslab as fl
@@ -96,6 +97,22 @@ largest(quotient, remainder)
 dag = fl.DAG([chunks, counted], name="words")
 assert_type(len(dag), int)
 assert_type(dag.structure_hash, str)
+
+
+class Neighbours:
+    """A policy of one's own."""
+
+    name = "neighbours"
+
+    def choose(self, task: str, output_bytes: int, candidates: Sequence[fl.Candidate]) -> fl.Choice:
+        return fl.Choice(take=2, first=[candidate for candidate in candidates if candidate.inputs == 1])
+
+
+policy: fl.Policy = Neighbours()
+planned: fl.Plan = replace(dag.plan("wukong"), policy=policy)
+stays = fl.Assignment("w", 1769)
+leaves = fl.Assignment("w", 1769, wait="leave")
+fl.Assignment("w", 1769, wait="go")  # type: ignore[arg-type]
 
 split(5)  # type: ignore[arg-type]
 split(counted)  # type: ignore[arg-type]
