@@ -10,8 +10,9 @@ Every quantile has its own factor, so corrected ones could cross; they are made 
 below it, which only makes it safer. ``"average"`` has no rule of its own: it is the mean of the corrected distribution.
 
 Scores are of one DAG, planner and platform: no planner learns from another's runs, and a plan for AWS Lambda nothing
-from runs that were predicted for another platform. Where a plan will run is not known when it is made: of several
-launchers and emulated platforms, those of the newest run count.
+from runs that were predicted for another platform. Predictions from declared or assumed times may be off by orders of
+magnitude; what they were off by says nothing of those that were learnt, so the two are kept apart, too. Where a plan
+will run is not known when it is made: of several launchers and emulated platforms, those of the newest run count.
 """
 
 import math
@@ -90,7 +91,9 @@ def _interpolated(factors: Sequence[float], quantile: float) -> float:
     return factors[-1]
 
 
-def calibration(snapshot: "Snapshot | None", structure_hash: str, planner: str, platform: str) -> Calibration:
+def calibration(
+    snapshot: "Snapshot | None", structure_hash: str, planner: str, platform: str, *, learnt: bool
+) -> Calibration:
     """Return how the runs of a history turned out that are like the next one.
 
     Args:
@@ -98,13 +101,18 @@ def calibration(snapshot: "Snapshot | None", structure_hash: str, planner: str, 
         structure_hash: Of the DAG.
         planner: Name of the planner.
         platform: Name of the platform that is predicted for.
+        learnt: Whether the times of all tasks are learnt from runs.
     """
+    import numpy as np
+
     runs: list[tuple[Source, Promise]] = []
-    for source in () if snapshot is None else snapshot.sources:
+    for number in () if snapshot is None else np.unique(snapshot.columns.source).tolist():
+        assert snapshot is not None
+        source = snapshot.sources[number]
         if (source.kind, source.structure_hash, source.planner) != (MEASURED, structure_hash, planner):
             continue
         promise = source.promise
-        if promise is not None and promise.platform == platform and source.makespan_s > 0:
+        if promise is not None and source.makespan_s > 0 and (promise.platform, promise.learnt) == (platform, learnt):
             runs.append((source, promise))
     if not runs:
         return Calibration()

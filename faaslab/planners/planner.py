@@ -160,13 +160,22 @@ class PlanContext:
             why=median.why,
             basis_of=tuple([self.predictor.basis(task, a.size_mib) for task, a in enumerate(plan.assignments)]),
             history="" if snapshot is None else snapshot.digest,
-            promise=Promise.of(outcomes.makespan, self.platform.name),
+            promise=Promise.of(outcomes.makespan, self.platform.name, learnt=self._learnt(dag)),
             calibration=makespan.at(self.sla) / raw_s if raw_s > 0 else 1.0,
             calibrated_on=calibrated.runs,
         )
 
     def _calibration(self, dag: DagView, plan: Plan) -> Calibration:
-        return calibration(self.recall(), dag.structure_hash, plan.planner, self.platform.name)
+        snapshot = self.recall()
+        if snapshot is None:
+            return Calibration()
+        learnt = self._learnt(dag)
+        return calibration(snapshot, dag.structure_hash, plan.planner, self.platform.name, learnt=learnt)
+
+    def _learnt(self, dag: DagView) -> bool:
+        """Whether the times of all tasks are learnt from runs; they are at all sizes or at none."""
+        size_mib = self.sizes[0]
+        return all(self.predictor.basis(task, size_mib) in ("measured", "extrapolated") for task in range(len(dag)))
 
     def size_for(self, dag: DagView, tasks: Iterable[int]) -> int:
         """Return the smallest allowed size, in MiB, at which all of ``tasks`` can run.
