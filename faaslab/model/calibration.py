@@ -10,9 +10,12 @@ Every quantile has its own factor, so corrected ones could cross; they are made 
 below it, which only makes it safer. ``"average"`` has no rule of its own: it is the mean of the corrected distribution.
 
 Scores are of one DAG, planner and platform: no planner learns from another's runs, and a plan for AWS Lambda nothing
-from runs that were predicted for another platform. Predictions from declared or assumed times may be off by orders of
-magnitude; what they were off by says nothing of those that were learnt, so the two are kept apart, too. Where a plan
-will run is not known when it is made: of several launchers and emulated platforms, those of the newest run count.
+from runs that were predicted for another platform. Where a plan will run is not known when it is made: of several
+launchers and emulated platforms, those of the newest run count.
+
+The runs that are scored also teach the predictor, so its old errors are not those that it makes now. Scores count if
+what was known then had at least half the degrees of freedom of what is known now; those of declared or assumed times,
+which may be off by orders of magnitude, count for such times only.
 """
 
 import math
@@ -26,8 +29,8 @@ from faaslab.model.samples import MEASURED, Source
 if TYPE_CHECKING:
     from faaslab.model.history import Snapshot
 
-NEWEST = 1000
-"""So many runs count at most: the predictor that made older predictions knew less."""
+ALIKE = 0.5
+"""A prediction that rested on this part of the degrees of freedom, or more, was like the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def _interpolated(factors: Sequence[float], quantile: float) -> float:
 
 
 def calibration(
-    snapshot: "Snapshot | None", structure_hash: str, planner: str, platform: str, *, learnt: bool
+    snapshot: "Snapshot | None", structure_hash: str, planner: str, platform: str, degrees: float
 ) -> Calibration:
     """Return how the runs of a history turned out that are like the next one.
 
@@ -101,7 +104,7 @@ def calibration(
         structure_hash: Of the DAG.
         planner: Name of the planner.
         platform: Name of the platform that is predicted for.
-        learnt: Whether the times of all tasks are learnt from runs.
+        degrees: Degrees of freedom of what is known of the least known task; 0: it is declared or assumed.
     """
     import numpy as np
 
@@ -112,7 +115,9 @@ def calibration(
         if (source.kind, source.structure_hash, source.planner) != (MEASURED, structure_hash, planner):
             continue
         promise = source.promise
-        if promise is not None and source.makespan_s > 0 and (promise.platform, promise.learnt) == (platform, learnt):
+        if promise is None or promise.platform != platform or source.makespan_s <= 0:
+            continue
+        if promise.degrees >= ALIKE * degrees and bool(promise.degrees) == bool(degrees):
             runs.append((source, promise))
     if not runs:
         return Calibration()
@@ -122,4 +127,4 @@ def calibration(
         for source, promise in runs
         if (source.launcher, source.platform) == (newest.launcher, newest.platform)
     ]
-    return Calibration.of(alike[-NEWEST:])
+    return Calibration.of(alike)

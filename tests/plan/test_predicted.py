@@ -104,7 +104,7 @@ def test_json_round_trip() -> None:
         ({"why": ["cold"]}, "1 entries in 'why', the plan 4 tasks"),
         ({"basis_of": ["measured"] * 5}, "5 entries in 'basis_of'"),
         (
-            {"promise": {"platform": "lambda", "learnt": True, "quantiles_s": [1.0], "mean_s": 1.0}},
+            {"promise": {"platform": "lambda", "degrees": 0.0, "quantiles_s": [1.0], "mean_s": 1.0}},
             "10 quantiles above 0",
         ),
         ({"events": [{"type": "Surprise"}]}, "not a plan"),
