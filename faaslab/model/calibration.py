@@ -12,6 +12,10 @@ below it, which only makes it safer. ``"average"`` has no rule of its own: it is
 Scores are of one DAG, planner and platform: no planner learns from another's runs, and a plan for AWS Lambda nothing
 from runs that were predicted for another platform. Where a plan will run is not known when it is made: of several
 launchers and emulated platforms, those of the newest run count.
+
+The runs that are scored also teach the predictor, so its old errors are not those that it makes now. Scores count if
+what was known then had at least half the degrees of freedom of what is known now; those of declared or assumed times,
+which may be off by orders of magnitude, count for such times only.
 """
 
 import math
@@ -25,8 +29,8 @@ from faaslab.model.samples import MEASURED, Source
 if TYPE_CHECKING:
     from faaslab.model.history import Snapshot
 
-NEWEST = 1000
-"""So many runs count at most: the predictor that made older predictions knew less."""
+ALIKE = 0.5
+"""A prediction that rested on this part of the degrees of freedom, or more, was like the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,9 @@ def _interpolated(factors: Sequence[float], quantile: float) -> float:
     return factors[-1]
 
 
-def calibration(snapshot: "Snapshot | None", structure_hash: str, planner: str, platform: str) -> Calibration:
+def calibration(
+    snapshot: "Snapshot | None", structure_hash: str, planner: str, platform: str, degrees: float
+) -> Calibration:
     """Return how the runs of a history turned out that are like the next one.
 
     Args:
@@ -98,13 +104,20 @@ def calibration(snapshot: "Snapshot | None", structure_hash: str, planner: str, 
         structure_hash: Of the DAG.
         planner: Name of the planner.
         platform: Name of the platform that is predicted for.
+        degrees: Degrees of freedom of what is known of the least known task; 0: it is declared or assumed.
     """
+    import numpy as np
+
     runs: list[tuple[Source, Promise]] = []
-    for source in () if snapshot is None else snapshot.sources:
+    for number in () if snapshot is None else np.unique(snapshot.columns.source).tolist():
+        assert snapshot is not None
+        source = snapshot.sources[number]
         if (source.kind, source.structure_hash, source.planner) != (MEASURED, structure_hash, planner):
             continue
         promise = source.promise
-        if promise is not None and promise.platform == platform and source.makespan_s > 0:
+        if promise is None or promise.platform != platform or source.makespan_s <= 0:
+            continue
+        if promise.degrees >= ALIKE * degrees and bool(promise.degrees) == bool(degrees):
             runs.append((source, promise))
     if not runs:
         return Calibration()
@@ -114,4 +127,4 @@ def calibration(snapshot: "Snapshot | None", structure_hash: str, planner: str, 
         for source, promise in runs
         if (source.launcher, source.platform) == (newest.launcher, newest.platform)
     ]
-    return Calibration.of(alike[-NEWEST:])
+    return Calibration.of(alike)

@@ -77,6 +77,7 @@ class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         platform: Name of the platform that it was predicted for.
+        degrees: Degrees of freedom of what was known of the least known task; 0: it was declared or assumed.
         quantiles_s: Makespans at ``LEVELS``, seconds, above 0.
         mean_s: Mean makespan, seconds.
 
@@ -85,6 +86,7 @@ class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     platform: str
+    degrees: float
     quantiles_s: tuple[float, ...]
     mean_s: float
 
@@ -93,8 +95,8 @@ class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"a promise has {len(LEVELS)} quantiles above 0, not {list(self.quantiles_s)}")
 
     @classmethod
-    def of(cls, makespan: Distribution, platform: str) -> Self | None:
+    def of(cls, makespan: Distribution, platform: str, degrees: float) -> Self | None:
         """Return what an uncalibrated distribution of makespans promises; None: that runs may take no time at all."""
         if not makespan.draws[0] > 0:
             return None
-        return cls(platform, tuple([makespan.quantile(level) for level in LEVELS]), makespan.mean)
+        return cls(platform, degrees, tuple([makespan.quantile(level) for level in LEVELS]), makespan.mean)

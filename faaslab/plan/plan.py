@@ -315,7 +315,7 @@ class Plan:
         return diff_plans(self, other)
 
     def explain(self, task_id: str) -> str:
-        """Return as text where a task runs, why, and what it waits for.
+        """Return as text where a task runs, why, what it waits for, and what is predicted of it.
 
         Raises:
             PlanError: The plan has no such task.

@@ -34,6 +34,8 @@ from faaslab.simulate.montecarlo import SEARCH_DRAWS, report_draws
 
 DEFAULT_BUDGET = 1_000_000
 """Simulated tasks; a few seconds in plain Python, less than one where numba is installed."""
+MOST_DEGREES = 1e9
+"""What counts as knowing all of a spread, where JSON has no infinity."""
 SHORTLIST = 4
 """So many plans at most are told apart by quantiles."""
 
@@ -161,13 +163,25 @@ class PlanContext:
             why=median.why,
             basis_of=tuple([self.predictor.basis(task, a.size_mib) for task, a in enumerate(plan.assignments)]),
             history="" if snapshot is None else snapshot.digest,
-            promise=Promise.of(outcomes.makespan, self.platform.name),
+            promise=Promise.of(outcomes.makespan, self.platform.name, self._degrees(dag)),
             calibration=makespan.at(self.sla) / raw_s if raw_s > 0 else 1.0,
             calibrated_on=calibrated.runs,
         )
 
     def _calibration(self, dag: DagView, plan: Plan) -> Calibration:
-        return calibration(self.recall(), dag.structure_hash, plan.planner, self.platform.name)
+        snapshot = self.recall()
+        if snapshot is None:
+            return Calibration()
+        return calibration(snapshot, dag.structure_hash, plan.planner, self.platform.name, self._degrees(dag))
+
+    def _degrees(self, dag: DagView) -> float:
+        """Return the degrees of freedom of what is known of the least known task; 0: it is declared or assumed."""
+        least, size_mib = MOST_DEGREES, self.sizes[0]  # what is learnt of a function is so at all sizes
+        for task in range(len(dag)):
+            if self.predictor.basis(task, size_mib) not in ("measured", "extrapolated"):
+                return 0.0
+            least = min(least, self.predictor.spread(task, size_mib).degrees)
+        return least
 
     def size_for(self, dag: DagView, tasks: Iterable[int]) -> int:
         """Return the smallest allowed size, in MiB, at which all of ``tasks`` can run.

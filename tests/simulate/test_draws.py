@@ -17,8 +17,7 @@ from faaslab.model.variation import Spread
 from faaslab.planners import plan_dag
 from faaslab.simulate import Draws, FlatDag, Placement, place, run_placement
 from faaslab.simulate.draws import CHUNK, Drawn, drawn_runs, student_t
-from faaslab.simulate.placement import filled_list
-from faaslab.simulate.simulation import list_of
+from faaslab.simulate.placement import filled_list, listed
 from tests.plan.dags import CHAIN, FakeDag
 from tests.simulate.scene import Known, plan_of, platform
 
@@ -35,7 +34,7 @@ def placed(dag: FakeDag, scatter: Spread, workers: Sequence[str | None] | None =
 
 def drawn(placement: Placement, runs: Sequence[Draws]) -> list[Drawn]:
     """Return the times of some runs."""
-    return list(drawn_runs(placement, runs, list_of, filled_list))
+    return list(drawn_runs(placement, runs, listed, filled_list))
 
 
 def factors(placement: Placement, number: int = 0) -> list[float]:
