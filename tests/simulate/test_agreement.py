@@ -112,7 +112,7 @@ def test_same_time_within_a_budget(shape: str, budget: dict[str, float]) -> None
         pair = pair_of(dag, plan_named(dag, planner), SLOW_STORE, **budget, config=Config(heartbeat_s=0.01))  # type: ignore[arg-type]
         simulated, virtual = pair.simulation.trace(), pair.trace
         assert abs(pair.deviation) < 0.03, planner
-        if not planner.startswith("mixed"):
+        if not planner.startswith(SEEDED):
             assert course(simulated) == course(virtual), planner
 
 
