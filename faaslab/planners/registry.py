@@ -15,6 +15,7 @@ from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, Predicted, check_plan
 from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.critical_path import CriticalPath
+from faaslab.planners.dask import Dask
 from faaslab.planners.els import Els
 from faaslab.planners.faaslab import FaaSLab
 from faaslab.planners.heft import Heft
@@ -32,6 +33,7 @@ PLANNERS: dict[str, type[Planner]] = {
     "uniform": Uniform,
     "critical_path": CriticalPath,
     "heft": Heft,
+    "dask": Dask,
     "els": Els,
     "faaslab": FaaSLab,
 }
