@@ -75,10 +75,9 @@ class Dask:
         exec_s = flat.exec_s([size_mib] * len(dag))
         found = dask_schedule(dag, exec_s, flat.output_bytes, workers, self._saturation)
         worker_of = {task: worker for worker, order in enumerate(found.orders) for task in order}
-        kinds = ("it goes to the holder of an input where it can start first", "it is like a root")
         reasons = [
-            f"{kinds[found.rootish[task]] if dag.upstreams(task) or found.rootish[task] else 'it is a root'}; Dask would "
-            f"execute it from {found.start_s[task]:.3g} s on, of {workers} workers on w{worker_of[task]}"
+            f"{_kind(dag, task, found.rootish[task])}; Dask would execute it from {found.start_s[task]:.3g} s on, on "
+            f"w{worker_of[task]} of {workers} workers"
             for task in range(len(dag))
         ]
         plan = ctx.plan(
@@ -100,3 +99,11 @@ def _width(dag: DagView) -> int:
         level[task] = max((level[upstream] + 1 for upstream in dag.upstreams(task)), default=0)
         count[level[task]] = count.get(level[task], 0) + 1
     return max(count.values(), default=1)
+
+
+def _kind(dag: DagView, task: int, rootish: bool) -> str:
+    if rootish:
+        return "it is like a root: the least busy worker, or that of its neighbours"
+    if dag.upstreams(task):
+        return "it goes to that holder of an input where it could start first"
+    return "it has no inputs: the worker with least to do"

@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from operator import attrgetter
 from typing import Any
 
@@ -72,7 +73,7 @@ def dask_schedule(
     """
     try:
         import dask
-        import distributed
+        import distributed  # noqa: F401
     except ImportError as error:
         raise PlannerUnavailable(f"planner 'dask' needs Dask ({error}): pip install 'faaslab[dask]'") from None
     logger = logging.getLogger("distributed.scheduler")
@@ -81,11 +82,12 @@ def dask_schedule(
         with dask.config.set({"distributed.scheduler.worker-saturation": saturation, **_SETTINGS}):
             return _Cluster(dag, exec_s, output_bytes, workers, saturation).run()
     except (ImportError, AttributeError, TypeError, KeyError, AssertionError) as error:
-        if distributed.__version__ == TESTED:
+        installed = version("distributed")
+        if installed == TESTED:
             raise
         raise PlannerUnavailable(
             f"planner 'dask' asks Dask's scheduler by names that are private to it, and distributed "
-            f"{distributed.__version__} does not answer as {TESTED} does, with which it was tested: "
+            f"{installed} does not answer as {TESTED} does, with which it was tested: "
             f"{type(error).__name__}: {error}. Install that version, or use another planner"
         ) from error
     finally:
@@ -140,10 +142,10 @@ class _Cluster:
             self._start_idle(now_s)
         left = sum(1 for finish_s in self._finish_s if finish_s == math.inf)
         if left:
-            raise PlanError(f"Dask's scheduler stopped with {left} of {len(self._dag)} tasks of {self._dag.name!r} left")
-        return Schedule(
-            tuple(map(tuple, self._orders)), tuple(self._start_s), tuple(self._finish_s), rootish
-        )
+            raise PlanError(
+                f"Dask's scheduler stopped with {left} of {len(self._dag)} tasks of {self._dag.name!r} left"
+            )
+        return Schedule(tuple(map(tuple, self._orders)), tuple(self._start_s), tuple(self._finish_s), rootish)
 
     def _report(self, task: int, worker: int) -> None:
         """Tell the scheduler that a task has ended; it answers with what can be done now."""
@@ -247,13 +249,13 @@ def _scheduler(dag: DagView, keys: Sequence[_Key], count: int) -> tuple[Any, lis
     from distributed.scheduler import ClientState, SchedulerState, WorkerState, _task_slots_available
     from sortedcontainers import SortedDict
 
-    class State(SchedulerState):  # type: ignore[misc]
+    class State(SchedulerState):
         """The part of a scheduler that decides; its log goes nowhere."""
 
         def log_event(self, topic: Any, msg: Any) -> None:
             pass
 
-    graph = {
+    graph: dict[Any, Any] = {
         key: Task(key, _unused, *(TaskRef(keys[upstream]) for upstream in dag.upstreams(task)))
         for task, key in enumerate(keys)
     }
@@ -271,6 +273,7 @@ def _scheduler(dag: DagView, keys: Sequence[_Key], count: int) -> tuple[Any, lis
     )
     workers = []
     for number in range(count):
+        identity: Any = number  # a number for text, as in _Key
         worker = WorkerState(
             address=f"tcp://w{number:06}:1",
             status=Status.running,
@@ -280,7 +283,7 @@ def _scheduler(dag: DagView, keys: Sequence[_Key], count: int) -> tuple[Any, lis
             memory_limit=0,
             local_directory="",
             nanny=None,
-            server_id=number,  # not text, see _Key
+            server_id=identity,
             scheduler=scheduler,
         )
         scheduler.workers[worker.address] = worker
@@ -290,7 +293,7 @@ def _scheduler(dag: DagView, keys: Sequence[_Key], count: int) -> tuple[Any, lis
     for worker in workers:
         scheduler.check_idle_saturated(worker)
     client = ClientState("client")
-    states = []
+    states: list[Any] = []
     for task, key in enumerate(keys):
         state = scheduler.new_task(key, graph[key], "released")
         state.priority = (0, 1, priorities[key])

@@ -20,6 +20,7 @@ from faaslab.planners.els import Els
 from faaslab.planners.faaslab import FaaSLab
 from faaslab.planners.heft import Heft
 from faaslab.planners.objective import Objective
+from faaslab.planners.optimal import Optimal
 from faaslab.planners.per_task import PerTask
 from faaslab.planners.planner import DEFAULT_BUDGET, PlanContext, Planner
 from faaslab.planners.single_worker import SingleWorker
@@ -36,6 +37,7 @@ PLANNERS: dict[str, type[Planner]] = {
     "dask": Dask,
     "els": Els,
     "faaslab": FaaSLab,
+    "optimal": Optimal,
 }
 
 ATTEMPTS = 3
