@@ -3,10 +3,10 @@
 Fidelity card
     Source: FaaSLab's own model (see ``optimal_model``), solved by CP-SAT of Google's OR-Tools.
     Decisions: which tasks share a worker, their order, each worker's size, and which workers start in a container that
-    another one has left: all at once, under the objective and its limits. The best plan of ``per_task``,
-    ``single_worker``, ``uniform``, ``critical_path``, ``heft``, ``els``, and of ``wukong`` with its run-time decisions
-    fixed, is where the search starts and a bound on it. Of equals under ``makespan`` the cheapest is looked for, under
-    ``cost`` the fastest. What is found is simulated; the plan returned is the best of all these under the simulator.
+    another one has left: all at once, under the objective and its limits. The search starts from the best plan of
+    ``per_task``, ``single_worker``, ``uniform``, ``critical_path``, ``heft``, ``els``, ``faaslab``, and of ``wukong``
+    with its run-time decisions fixed; it is a bound, too. Of equals under ``makespan`` the cheapest is looked for,
+    under ``cost`` the fastest. What is found is simulated; the best of all these under the simulator is returned.
     Search effort is the solver's deterministic time, in proportion to the budget; it runs in one thread. The same
     version of OR-Tools gives the same plan on any machine.
     The plan's settings say what is known: ``status`` (``optimal``: proven; ``feasible``, ``unknown``: the search ended
@@ -25,8 +25,10 @@ from typing import Any
 
 from faaslab.errors import PlannerUnavailable
 from faaslab.plan import Assignment, DagView, Plan
+from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.critical_path import CriticalPath
 from faaslab.planners.els import Els
+from faaslab.planners.faaslab import FaaSLab
 from faaslab.planners.heft import Heft
 from faaslab.planners.objective import Objective
 from faaslab.planners.per_task import PerTask
@@ -38,9 +40,9 @@ from faaslab.simulate import Simulation
 
 MAX_TASKS = 24
 """Larger DAGs are refused: little is proven of them in reasonable time."""
-EFFORT = 3.0
-"""Deterministic time of the solver for the default budget."""
-_KNOWN: tuple[type[Planner], ...] = (Els, Heft, CriticalPath, Uniform, SingleWorker, PerTask)
+EFFORT = 1.0
+"""Deterministic time of the solver for the default budget: about ten seconds of a core."""
+_KNOWN: tuple[type[Planner], ...] = (FaaSLab, Els, Heft, CriticalPath, Uniform, SingleWorker, PerTask)
 _ATTEMPTS = 3
 """How often a limit that only the simulator exceeds is tightened for the model."""
 
@@ -70,12 +72,11 @@ class Optimal:
         if not len(dag):
             return ctx.plan(dag, self.name, [])
         known = list(_known_plans(dag, ctx))
-        start = ctx.best(dag, [plan for plan in known if len(plan.orders)])
-        found, learnt = self._solve(dag, ctx, ctx.simulate(dag, start))
+        start = ctx.best(dag, [plan for plan in known if all(assigned.worker for assigned in plan.assignments)])
+        found, learnt = self._solve(dag, ctx, start)
         best = ctx.best(dag, [*found, start, *known])
-        value = _value(ctx.objective, ctx.simulate(dag, best))
         if learnt["bound"]:
-            learnt["gap"] = value / learnt["bound"] - 1.0
+            learnt["gap"] = _value(ctx.objective, ctx.simulate(dag, best)) / learnt["bound"] - 1.0
         return replace(
             best,
             planner=self.name,
@@ -83,20 +84,22 @@ class Optimal:
             reasons=tuple(_reason(best, task, learnt) for task in range(len(dag))),
         )
 
-    def _solve(self, dag: DagView, ctx: PlanContext, start: Simulation) -> tuple[list[Plan], dict[str, Any]]:
+    def _solve(self, dag: DagView, ctx: PlanContext, start: Plan) -> tuple[list[Plan], dict[str, Any]]:
         """Return the plans that the solver finds, and what it proves."""
         from faaslab.planners.optimal_model import Model
 
         effort = EFFORT * ctx.budget / DEFAULT_BUDGET
-        objective = ctx.objective
+        objective, known = ctx.objective, ctx.simulate(dag, start)
         plans: list[Plan] = []
         learnt: dict[str, Any] = {}
         for _ in range(_ATTEMPTS):
-            answer = Model(dag, ctx.platform, ctx.sizes, start, objective).solve(ctx.seed, effort)
+            answer = Model(dag, ctx.platform, ctx.sizes, start, known, objective).solve(ctx.seed, effort)
             latest = [self._plan(dag, ctx, solution.orders, solution.sizes_mib) for solution in answer.solutions]
             plans += latest
             if not learnt:
-                learnt = {"status": answer.status, "bound": answer.bound if answer.bound < math.inf else None}
+                least = lower_bounds(dag, ctx)
+                bound = max(answer.bound, ctx.objective.score(least.makespan_s, least.cost_usd)[1])
+                learnt = {"status": answer.status, "bound": bound if bound < math.inf else None}
             if not latest:
                 break
             simulation = ctx.simulate(dag, ctx.best(dag, latest))

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from faaslab.model.platform import Platform
-from faaslab.plan import DagView
+from faaslab.plan import DagView, Plan
 from faaslab.planners.objective import Objective
 from faaslab.simulate import FlatDag, Simulation
 
 TICKS = 100_000
 """Ticks in the makespan that is known to be possible: rounding costs a few of them."""
-_SCALE = 1_000.0
+_SCALE = 1e6
 """Size of the largest weight in the objective, whose weights are whole numbers."""
 Terms = list[tuple[float, Any]]
 """Weights and expressions of a sum."""
@@ -123,25 +123,32 @@ class Model:
         dag: The DAG.
         platform: Where it runs; its limits on concurrency and cores are not part of the model.
         sizes_mib: Allowed sizes.
-        known: Simulation of a plan that has workers for all tasks: where the search starts.
+        start: A plan that has workers for all tasks: where the search starts.
+        known: Its simulation.
         objective: What is to be minimized, within which limits.
     """
 
     def __init__(
-        self, dag: DagView, platform: Platform, sizes_mib: Sequence[int], known: Simulation, objective: Objective
+        self,
+        dag: DagView,
+        platform: Platform,
+        sizes_mib: Sequence[int],
+        start: Plan,
+        known: Simulation,
+        objective: Objective,
     ) -> None:
         from ortools.sat.python import cp_model
 
         placed = known.placement
         self._dag, self._flat, self._platform, self._sizes_mib = dag, placed.flat, platform, sizes_mib
-        self._known, self._objective = known, objective
+        self._start, self._known, self._objective = start, known, objective
         self._cp = cp_model.CpModel()
         self._tick_s = max(known.makespan_s, 1e-6) / TICKS
         self._tasks, self._sizes = range(len(dag)), range(len(sizes_mib))
         self._ticks = _Ticks.of(self._flat, platform, sizes_mib, placed.limits[3], self._tick_s)
         self._horizon = self._latest()
         self._add_workers()
-        self._add_edges(stores_all="skip_storage" not in placed.plan.optimizations)
+        self._add_edges(stores_all="skip_storage" not in start.optimizations)
         self._add_times()
         self._add_starts()
         self._add_money()
@@ -348,7 +355,7 @@ class Model:
 
     def _hint(self) -> None:
         """Tell the solver the known plan."""
-        cp, plan = self._cp, self._known.placement.plan
+        cp, plan = self._cp, self._start
         orders = {min(order): order for order in plan.orders.values()}
         owner = {task: number for number, order in orders.items() for task in order}
         for task in self._tasks:
