@@ -8,6 +8,7 @@
     │   ├── LazyTaskError       a lazy task used where a value is needed
     │   └── ConstantError       an argument or function that can't be serialized
     ├── PlanError               a plan that can't be run (incomplete, cyclic, for another DAG)
+    │   └── PlannerUnavailable  a planner that can't be used here, or not for this DAG
     ├── ConfigError             a setting outside its range
     ├── RunError                a run that ended without its result
     │   ├── TaskFailed          user code raised, exited, or returned what can't be serialized
@@ -49,6 +50,10 @@ class ConstantError(GraphError):
 
 class PlanError(FaaSLabError):
     """A plan that can't be run: incomplete, cyclic, infeasible sizes or made for another DAG."""
+
+
+class PlannerUnavailable(PlanError):
+    """A planner that can't be used: it needs what isn't installed, or the DAG is too large for it."""
 
 
 class ConfigError(FaaSLabError, ValueError):

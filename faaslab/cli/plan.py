@@ -51,7 +51,7 @@ def plan(
     output: Annotated[Path | None, typer.Option(help="Write the plan of a single planner here, as JSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan a workflow with one planner or all, and tell what each plan is predicted to come to."""
+    """Plan a workflow with one planner or all that can be used, and tell what each plan is predicted to come to."""
     names = None if planner == "all" else [planner]
     if output is not None and names is None:
         raise ConfigError("--output takes the plan of one planner: name it with --planner")
@@ -75,11 +75,14 @@ def plan(
             for row, compared in zip(table.reset_index().to_dict("records"), found.plans, strict=True)
         ]
         bounds = {"makespan_s": found.bounds.makespan_s, "cost_usd": found.bounds.cost_usd}
-        typer.echo(msgspec.json.encode({"sla": Sla.named(sla).name, "plans": rows, "bounds": bounds}).decode())
+        told = {"sla": Sla.named(sla).name, "plans": rows, "bounds": bounds, "left_out": dict(found.left_out)}
+        typer.echo(msgspec.json.encode(told).decode())
         return
     columns = "makespan_s cost_usd makespan_p50_s makespan_p90_s makespan_gap cost_gap workers cold_starts pareto"
     shown = table[columns.split()]
     typer.echo(shown.to_string(float_format=lambda value: f"{value:.4g}"))
+    for reason in found.left_out.values():
+        typer.echo(f"left out: {reason}")
 
 
 def simulate(

@@ -1,9 +1,11 @@
 """Planners side by side on one DAG, without running anything: what each plan comes to, and how far from the bounds."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
+from faaslab.errors import PlannerUnavailable
 from faaslab.plan import DagView, Plan, Predicted
 from faaslab.planners.bounds import Bounds, lower_bounds
 from faaslab.planners.planner import Planner
@@ -39,10 +41,12 @@ class Comparison:
 
     Attributes:
         bounds: What no plan can be better than.
+        left_out: Planners that can't be used here or for this DAG, and why.
     """
 
     plans: tuple[Compared, ...]
     bounds: Bounds
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, planner: str) -> Plan:
         """Return the plan of a planner."""
@@ -92,7 +96,8 @@ class Comparison:
         return pd.DataFrame(rows).set_index("planner")
 
     def _repr_html_(self) -> str:
-        return str(self.table.to_html(float_format=lambda value: f"{value:.4g}"))
+        left_out = "".join(f"<p>left out: {escape(reason)}</p>" for reason in self.left_out.values())
+        return str(self.table.to_html(float_format=lambda value: f"{value:.4g}")) + left_out
 
 
 def _gap(value: float, bound: float) -> float:
@@ -106,15 +111,25 @@ def compare(
 
     Args:
         dag: The DAG.
-        planners: Names or planner objects; None: all that there are.
+        planners: Names or planner objects; None: all that can be used. Those that need an extra that isn't installed,
+            or refuse a DAG of this size, are then left out, and the comparison says why; named ones raise.
         draws: How many simulated runs each prediction rests on; None: from 64 for large DAGs to 1,000.
         planning: As for ``dag.plan``: ``sla``, ``sizes``, ``platform``, ``objective``, ``deadline_s``, ``estimates`` …
 
     Raises:
         PlanError: A planner is unknown, or its plan can't be run.
+        PlannerUnavailable: A planner that was named can't be used.
         ConfigError: No size, one that no worker can have, no draws, or there is no such platform.
     """
     ctx = plan_context(dag, **planning)
-    names = PLANNERS if planners is None else planners
-    plans = [plan_with(planner, dag, ctx, predict=True, draws=draws) for planner in names]
-    return Comparison(tuple(Compared(plan, ctx.simulate(dag, plan)) for plan in plans), lower_bounds(dag, ctx))
+    plans: list[Plan] = []
+    left_out: dict[str, str] = {}
+    for planner in PLANNERS if planners is None else planners:
+        try:
+            plans.append(plan_with(planner, dag, ctx, predict=True, draws=draws))
+        except PlannerUnavailable as error:
+            if planners is not None:
+                raise
+            left_out[str(planner)] = str(error)
+    compared = tuple(Compared(plan, ctx.simulate(dag, plan)) for plan in plans)
+    return Comparison(compared, lower_bounds(dag, ctx), left_out)

@@ -15,10 +15,12 @@ from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, Predicted, check_plan
 from faaslab.planners.bounds import lower_bounds
 from faaslab.planners.critical_path import CriticalPath
+from faaslab.planners.dask import Dask
 from faaslab.planners.els import Els
 from faaslab.planners.faaslab import FaaSLab
 from faaslab.planners.heft import Heft
 from faaslab.planners.objective import Objective
+from faaslab.planners.optimal import Optimal
 from faaslab.planners.per_task import PerTask
 from faaslab.planners.planner import DEFAULT_BUDGET, PlanContext, Planner
 from faaslab.planners.single_worker import SingleWorker
@@ -32,8 +34,10 @@ PLANNERS: dict[str, type[Planner]] = {
     "uniform": Uniform,
     "critical_path": CriticalPath,
     "heft": Heft,
+    "dask": Dask,
     "els": Els,
     "faaslab": FaaSLab,
+    "optimal": Optimal,
 }
 
 ATTEMPTS = 3

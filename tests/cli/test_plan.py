@@ -1,6 +1,7 @@
 """``faaslab plan`` and ``faaslab simulate``."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,17 @@ def test_plan_at_an_sla(flows: Scene) -> None:
     assert reported(*asked) == found
     assert reported(*asked, "--seed", "4")["plans"][0]["makespan_s"] != row["makespan_s"]
     assert "makespan_p90_s" in invoke(*asked).stdout
+
+
+def test_planners_that_cannot_be_used_are_left_out(flows: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that can be used are shown, and why the others are not; one that is named is an error."""
+    monkeypatch.setitem(sys.modules, "ortools", None)
+    found = reported("plan", "flows_on_disk:three")
+    assert [row["planner"] for row in found["plans"]] == [name for name in PLANNERS if name != "optimal"]
+    assert "faaslab[opt]" in found["left_out"]["optimal"]
+    assert "left out: planner 'optimal' needs OR-Tools" in invoke("plan", "flows_on_disk:three").stdout
+    named = invoke("plan", "flows_on_disk:three", "--planner", "optimal")
+    assert isinstance(named.exception, fl.PlannerUnavailable)
 
 
 def test_plan_of_one_planner_is_written(flows: Scene) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import faaslab as fl
@@ -27,9 +27,10 @@ def test_bounds_by_hand() -> None:
 
 
 @given(dags(max_tasks=8), st.sampled_from(sorted(PLANNERS)), st.sampled_from(["lambda", "none"]))
+@settings(deadline=None)
 def test_no_plan_is_below_the_bounds(dag: FakeDag, name: str, platform: str) -> None:
     """Whatever is planned costs and takes at least as much."""
-    found = compare(dag, [name], platform=platform, sizes=[1024, 3008], draws=8)
+    found = compare(dag, [name], platform=platform, sizes=[1024, 3008], draws=8, budget=30_000)
     simulation = found.plans[0].simulation
     assert simulation.makespan_s >= found.bounds.makespan_s - 1e-9
     assert simulation.cost_usd >= found.bounds.cost_usd - 1e-12
@@ -38,7 +39,7 @@ def test_no_plan_is_below_the_bounds(dag: FakeDag, name: str, platform: str) -> 
 def test_side_by_side() -> None:
     """A row for each planner, those on the Pareto front marked, and the plans themselves."""
     dag = fl.DAG(fork_join(3, 4), name="fork")
-    found = fl.compare(dag, sizes=[1024, 1769])
+    found = fl.compare(dag, sizes=[1024, 1769], budget=30_000)
     table = found.table
     assert list(table.index) == list(PLANNERS)
     assert set(table.index[table["pareto"]]) == set(found.pareto)
@@ -48,6 +49,7 @@ def test_side_by_side() -> None:
     best = table.sort_values(["makespan_s", "cost_usd"]).index[0]
     assert found.pareto[0] == best
     assert found["els"] == dag.plan("els", sizes=[1024, 1769])
+    assert not found.left_out
     assert "single_worker" in found._repr_html_()
     with pytest.raises(KeyError):
         found["no such planner"]

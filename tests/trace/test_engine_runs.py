@@ -23,7 +23,7 @@ def test_every_planner_leaves_a_whole_trace(workflow: str, planner: str, tmp_pat
     dag = DAG(made)
     launcher = InlineLauncher(3)
     storage = launcher.new_storage()
-    submit(storage, dag, plan_dag(dag, planner))
+    submit(storage, dag, plan_dag(dag, planner, budget=30_000))
     events: list[AnyEvent] = []
     launcher.drive(storage, "run", secret=SECRET, config=Config(), on_event=events.append)
     trace = Trace.from_events(events, manifest(ids=dag.ids, planner=planner, launcher="inline"))
