@@ -4,9 +4,11 @@ Sizes: 3.33 in is a column of ACM's ``acmart``, 7 in both. Fonts are embedded as
 publishers ask for. Colours are seaborn's ``colorblind`` palette; hatches say the same a second time.
 """
 
+import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 import matplotlib as mpl
@@ -19,6 +21,9 @@ PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#f
 """The ``colorblind`` palette of seaborn 0.13, written out so that a figure doesn't depend on its version."""
 
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "oooo", "||||", "**")
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+LINESTYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)))
 
 PHASES = ("startup", "fetch", "exec", "store", "wait")
 PHASE_LABELS = {"startup": "cold start", "fetch": "fetch", "exec": "execute", "store": "store", "wait": "wait"}
@@ -80,3 +85,15 @@ class PaperFigure(Figure):
         with paper_style():
             self.savefig(buffer, format="png", dpi=150)
         return buffer.getvalue()
+
+
+def figure_html(figure: PaperFigure, text: str) -> str:
+    """Return a figure as an HTML element, for what shows tables and pictures in one cell.
+
+    Args:
+        figure: The figure.
+        text: What it shows, for those who can't see it.
+    """
+    data = base64.b64encode(figure._repr_png_()).decode()
+    width_px = round(figure.get_figwidth() * 100)
+    return f'<img alt="{escape(text)}" style="width:{width_px}px;max-width:100%" src="data:image/png;base64,{data}">'
