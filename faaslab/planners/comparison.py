@@ -91,6 +91,12 @@ class Comparison:
             )
         return pd.DataFrame(rows).set_index("planner")
 
+    def plot(self) -> Any:
+        """Return cost against makespan, with Pareto front and lower bounds, as a matplotlib figure."""
+        from faaslab.viz.tradeoff import comparison_figure
+
+        return comparison_figure(self)
+
     def _repr_html_(self) -> str:
         return str(self.table.to_html(float_format=lambda value: f"{value:.4g}"))
 

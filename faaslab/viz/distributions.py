@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from faaslab.plan.predicted import Distribution, Predicted
-from faaslab.viz.rows import LINE_IN, NARROW_IN
-from faaslab.viz.theme import COLUMN_IN, LINESTYLES, MARKERS, PALETTE, PaperFigure, paper_style
+from faaslab.viz.theme import COLUMN_IN, LINESTYLES, MARKERS, PALETTE, PaperFigure, legend_above, paper_style
 from faaslab.viz.tradeoff import PER_RUNS, set_scale
 
 SHOWN = (0.1, 0.5, 0.9)
@@ -75,8 +74,7 @@ def makespans_figure(predictions: Mapping[str, Predicted], *, width_in: float = 
     for name, predicted in predictions.items():
         groups.setdefault(predicted.makespan.draws, []).append(name)
     with paper_style():
-        columns = 2 if width_in < NARROW_IN else 4
-        figure = PaperFigure(figsize=(width_in, 1.9 + LINE_IN * -(-len(groups) // columns)))
+        figure = PaperFigure(figsize=(width_in, 1.9))
         axes = figure.add_subplot()
         axes.grid(visible=True, axis="both")
         for index, (draws, names) in enumerate(groups.items()):
@@ -100,5 +98,5 @@ def makespans_figure(predictions: Mapping[str, Predicted], *, width_in: float = 
         axes.set_ylabel("part of runs")
         axes.set_ylim(0, 1.02)
         set_scale(axes, "x", [value for draws in groups for value in (draws[0], draws[-1])])
-        figure.legend(loc="outside upper center", ncols=columns, handlelength=2.2)
+        legend_above(figure, axes.get_legend_handles_labels()[0])
     return figure

@@ -5,8 +5,8 @@ from faaslab.plan.predicted import Predicted
 from faaslab.trace import Trace
 from faaslab.trace.records import Records, WorkerRecord
 from faaslab.viz.prediction import draw_prediction
-from faaslab.viz.rows import NARROW_IN, Rows, draw_crosses, draw_workers, finish, legend_entries, length_s
-from faaslab.viz.theme import DOUBLE_COLUMN_IN, PaperFigure, paper_style
+from faaslab.viz.rows import Rows, draw_crosses, draw_workers, finish, legend_entries, length_s
+from faaslab.viz.theme import DOUBLE_COLUMN_IN, NARROW_IN, PaperFigure, paper_style
 from faaslab.viz.workers import match_workers, name_of
 
 TIME_LABEL = "seconds since the run was submitted"
@@ -102,12 +102,12 @@ def _overlay(trace: Trace, planned: Trace, predicted: Predicted | None, width_in
     axes.set_xlim(0, max(length_s(trace.records), length_s(planned.records)) or 1.0)
     if predicted is not None:
         handles += draw_prediction(axes, predicted)
-    axes.set_xlabel(f"{TIME_LABEL}; above, pale: planned, below: what happened")
+    axes.set_xlabel(TIME_LABEL)
     planned_s, makespan_s = planned.metrics["makespan_s"], trace.metrics["makespan_s"]
     ratio = f" ({makespan_s / planned_s - 1:+.0%})" if planned_s else ""
-    title = (
-        f"{run_title(trace, narrow=width_in < NARROW_IN)}\nplanned: {planned_s:.3g} s; took {makespan_s:.3g} s{ratio}"
-    )
+    narrow = width_in < NARROW_IN
+    title = run_title(trace, narrow=narrow)
+    title += f"\npale, above: planned, {planned_s:.3g} s;{chr(10) if narrow else ' '}below: as it went{ratio}"
     finish(figure, rows.body_in, title, handles)
     return figure
 

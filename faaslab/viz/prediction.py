@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from faaslab.plan.predicted import Predicted
 from faaslab.protocol.messages import RUN_TIME
 from faaslab.trace.records import WorkerRecord
-from faaslab.viz.rows import NARROW_IN, Rows, boxes, draw_workers, finish, legend_entries, length_s
-from faaslab.viz.theme import DOUBLE_COLUMN_IN, PaperFigure, paper_style
+from faaslab.viz.rows import Rows, boxes, draw_workers, finish, legend_entries, length_s
+from faaslab.viz.theme import DOUBLE_COLUMN_IN, NARROW_IN, PaperFigure, paper_style
 
 BAND = (0.1, 0.9)
 """Quantiles between which four of five runs are predicted to end."""
@@ -77,14 +77,8 @@ def predicted_gantt(predicted: Predicted, *, width_in: float = DOUBLE_COLUMN_IN)
         handles += _draw_path(axes, predicted, {worker.invocation: place(worker) for worker in records.workers})
         handles += draw_prediction(axes, predicted)
         axes.set_xlabel("predicted seconds since the run is submitted")
-        finish(
-            figure, rows.body_in, _title(predicted, narrow=width_in < NARROW_IN), handles, columns=_columns(width_in)
-        )
+        finish(figure, rows.body_in, _title(predicted, narrow=width_in < NARROW_IN), handles)
     return figure
-
-
-def _columns(width_in: float) -> int:
-    return 3 if width_in < NARROW_IN else 5
 
 
 def _draw_path(axes: Axes, predicted: Predicted, row_of: dict[str, float]) -> list[Artist]:

@@ -15,19 +15,16 @@ from faaslab.viz.theme import (
     CONTENDED,
     CONTENDED_COLOR,
     CONTENDED_HATCH,
+    LINE_IN,
     PHASE_COLORS,
     PHASE_HATCHES,
     PHASE_LABELS,
     PaperFigure,
+    legend_above,
 )
 
-NARROW_IN = 5.0
-"""Width of a figure below which legend and title take more lines."""
-_HEAD_IN = 0.95
-"""Height of a legend and a title of one line, and of the time axis."""
-LINE_IN = 0.135
-"""Height of another line of a title or a legend."""
-
+_HEAD_IN = 0.815
+"""Height of a title of one line and of the time axis."""
 _ROW_IN = 0.17
 _MIN_BODY_IN = 0.6
 _MAX_BODY_IN = 6.5
@@ -153,25 +150,18 @@ def draw_crosses(axes: Axes, records: Records, place: Place, row_in: float) -> l
     return [artist]
 
 
-def finish(
-    figure: PaperFigure, rows_in: float, title: str, handles: Sequence[Artist], *, columns: int | None = None
-) -> None:
+def finish(figure: PaperFigure, rows_in: float, title: str, handles: Sequence[Artist]) -> None:
     """Put title and legend over a chart, and make the figure as high as all of it needs.
 
     Args:
-        figure: With the axes drawn; the first one gets the title.
-        rows_in: Height of all rows, and of what else is below the title, in inches.
+        figure: With the axes drawn.
+        rows_in: Height of all rows in inches.
         title: Lines over the chart.
         handles: Of the legend.
-        columns: Of the legend; None: as many as there is room for.
     """
-    width_in = figure.get_figwidth()
-    columns = columns or (4 if width_in < NARROW_IN else 8)
-    lines = max(1, math.ceil(len(handles) / columns)) + title.count("\n")
-    figure.set_size_inches(width_in, rows_in + _HEAD_IN + LINE_IN * (lines - 1))
+    figure.set_size_inches(figure.get_figwidth(), rows_in + _HEAD_IN + LINE_IN * title.count("\n"))
     figure.axes[0].set_title(title, loc="left")
-    if handles:
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(columns, len(handles)))
+    legend_above(figure, handles)
 
 
 def length_s(records: Records) -> float:

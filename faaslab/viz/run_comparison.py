@@ -13,8 +13,8 @@ from faaslab.client import Run, open_run
 from faaslab.trace import Trace
 from faaslab.trace.records import TaskRecord, WorkerRecord
 from faaslab.viz.gantt import TIME_LABEL, container_rows, run_title
-from faaslab.viz.rows import LINE_IN, NARROW_IN, Rows, draw_crosses, draw_workers, legend_entries, length_s
-from faaslab.viz.theme import DOUBLE_COLUMN_IN, PaperFigure, figure_html, paper_style
+from faaslab.viz.rows import Rows, draw_crosses, draw_workers, legend_entries, length_s
+from faaslab.viz.theme import DOUBLE_COLUMN_IN, LINE_IN, NARROW_IN, PaperFigure, figure_html, legend_above, paper_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,9 +88,9 @@ class RunComparison:
         all_rows = [Rows(list(row_of), "container") for row_of in rows_of]
         titles = [f"{side}: {run_title(trace, narrow=narrow)}" for side, trace in zip("ab", traces, strict=True)]
         with paper_style():
-            extra = LINE_IN * sum(title.count("\n") for title in titles) + LINE_IN * narrow
+            extra = LINE_IN * sum(title.count("\n") for title in titles)
             heights = [rows.body_in for rows in all_rows]
-            figure = PaperFigure(figsize=(width_in, sum(heights) + 2 * _HEAD_IN + 0.4 + extra))
+            figure = PaperFigure(figsize=(width_in, sum(heights) + 2 * _HEAD_IN + 0.3 + extra))
             panels = figure.subplots(2, 1, sharex=True, height_ratios=heights)
             kinds: set[str] = set()
             crosses: list[Artist] = []
@@ -107,8 +107,7 @@ class RunComparison:
             panels[1].set_xlabel(TIME_LABEL)
             hatched = any(rows.hatched for rows in all_rows)
             handles = legend_entries(kinds, hatched=hatched) + crosses
-            if handles:
-                figure.legend(handles=handles, loc="outside upper center", ncols=4 if narrow else len(handles))
+            legend_above(figure, handles)
         return figure
 
     def _repr_html_(self) -> str:

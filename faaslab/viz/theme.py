@@ -6,12 +6,15 @@ publishers ask for. Colours are seaborn's ``colorblind`` palette; hatches say th
 
 import base64
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from itertools import accumulate, pairwise
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 COLUMN_IN = 3.33
@@ -34,6 +37,15 @@ CONTENDED = "contended"
 """An execution that others held up: it looks like a phase of its own, since its length says something of the others."""
 CONTENDED_COLOR = "#cc78bc"
 CONTENDED_HATCH = "xxxx"
+
+NARROW_IN = 5.0
+"""Width of a figure below which titles take more lines."""
+LINE_IN = 0.135
+"""Height of a line of a title or a legend."""
+_CHARACTER_IN = 0.058
+"""Width of a character of a legend, on average."""
+_HANDLE_IN = 0.31
+"""Width of what stands beside a label in a legend, and of the space to the next."""
 
 _RC: Any = {
     "font.family": "sans-serif",
@@ -85,6 +97,26 @@ class PaperFigure(Figure):
         with paper_style():
             self.savefig(buffer, format="png", dpi=150)
         return buffer.getvalue()
+
+
+def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend over a figure, in as few lines as its width allows, and make the figure higher by them.
+
+    Args:
+        figure: The figure.
+        handles: What has an entry; none: no legend.
+    """
+    widths_in = [_CHARACTER_IN * len(str(handle.get_label())) + _HANDLE_IN for handle in handles]
+    width_in, height_in = figure.get_size_inches()
+    for lines in range(1, len(handles) + 1):
+        columns = math.ceil(len(handles) / lines)
+        # As matplotlib fills columns: those that have one entry more come first.
+        long, short = len(handles) % columns, len(handles) // columns
+        ends = list(accumulate([short + 1] * long + [short] * (columns - long), initial=0))
+        if sum(max(widths_in[start:end]) for start, end in pairwise(ends)) <= width_in or lines == len(handles):
+            figure.set_size_inches(width_in, height_in + LINE_IN * lines)
+            figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+            return
 
 
 def figure_html(figure: PaperFigure, text: str) -> str:

@@ -9,8 +9,7 @@ from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter
 from faaslab.plan.predicted import Distribution, Predicted
 from faaslab.planners.bounds import Bounds
 from faaslab.planners.comparison import Comparison
-from faaslab.viz.rows import LINE_IN, NARROW_IN
-from faaslab.viz.theme import COLUMN_IN, MARKERS, PALETTE, PaperFigure, paper_style
+from faaslab.viz.theme import COLUMN_IN, MARKERS, PALETTE, PaperFigure, legend_above, paper_style
 
 PER_RUNS = 1000
 """Cost is shown for so many runs, as that of one has too many zeros to read."""
@@ -92,9 +91,7 @@ def tradeoff_figure(
         raise ValueError("there is no plan to draw")
     groups = _groups(points)
     with paper_style():
-        columns = 2 if width_in < NARROW_IN else 5
-        lines = -(-(len(groups) + 1 + 2 * (bounds is not None)) // columns)
-        figure = PaperFigure(figsize=(width_in, _BODY_IN + LINE_IN * lines + 0.25 * bool(title)))
+        figure = PaperFigure(figsize=(width_in, _BODY_IN + 0.2 * bool(title)))
         axes = figure.add_subplot()
         axes.grid(visible=True, axis="both")
         for index, group in enumerate(groups):
@@ -125,7 +122,7 @@ def tradeoff_figure(
         )
         if title:
             axes.set_title(title, loc="left", fontweight="bold")
-        figure.legend(loc="outside upper center", ncols=columns)
+        legend_above(figure, axes.get_legend_handles_labels()[0])
     return figure
 
 
