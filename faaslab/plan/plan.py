@@ -30,6 +30,8 @@ OPTIMIZATIONS = (
     "task_dup",
     "streaming",
 )
+DRAWN_TASKS = 2000
+"""A plan of more tasks takes seconds to draw, so its cell shows none of it; ``Plan.gantt`` does."""
 DEFAULT_OPTIMIZATIONS = frozenset({"skip_storage", "inline_inputs"})
 
 
@@ -323,7 +325,7 @@ class Plan:
 
     def _repr_html_(self) -> str:
         html = plan_html(self)
-        if self.predicted is None:
+        if self.predicted is None or len(self) > DRAWN_TASKS:
             return html
         from faaslab.viz.theme import figure_html
 

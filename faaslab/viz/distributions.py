@@ -92,9 +92,10 @@ def makespans_figure(predictions: Mapping[str, Predicted], *, width_in: float = 
                 markersize=5,
                 markeredgecolor="white",
                 markeredgewidth=0.4,
-                label=f"{', '.join(names)}: {at_s:.3g} s ({predicted.sla.name})",
+                label=f"{', '.join(names)}: {at_s:.3g} s",
             )
-        axes.set_xlabel("predicted makespan (s)")
+        slas = ", ".join(dict.fromkeys(predicted.sla.name for predicted in predictions.values()))
+        axes.set_xlabel(f"predicted makespan (s); markers: {slas}")
         axes.set_ylabel("part of runs")
         axes.set_ylim(0, 1.02)
         set_scale(axes, "x", [value for draws in groups for value in (draws[0], draws[-1])])

@@ -42,7 +42,7 @@ NARROW_IN = 5.0
 """Width of a figure below which titles take more lines."""
 LINE_IN = 0.135
 """Height of a line of a title or a legend."""
-_CHARACTER_IN = 0.058
+_CHARACTER_IN = 0.056
 """Width of a character of a legend, on average."""
 _HANDLE_IN = 0.31
 """Width of what stands beside a label in a legend, and of the space to the next."""
