@@ -46,9 +46,12 @@ def draw_prediction(axes: Axes, predicted: Predicted) -> list[Artist]:
 def predicted_gantt(predicted: Predicted, *, width_in: float = DOUBLE_COLUMN_IN) -> PaperFigure:
     """Return a Gantt chart of the run in which everything takes its median, as a plan is predicted to go.
 
+    That run is shorter than most: where several workers are waited for, the unlucky one decides. The band and the
+    dashed line are the distribution of makespans with luck in them.
+
     There is a row for each worker that the plan names, with its size at the right. Workers that are decided at run time
     share the rows of the containers that they are predicted to find. The tasks that the makespan is made of are framed
-    and joined by a line; the band and the dashed line are the distribution of the makespan.
+    and joined by a line.
 
     Args:
         predicted: What the plan is predicted to come to.
@@ -108,9 +111,10 @@ def _title(predicted: Predicted, *, narrow: bool) -> str:
         f"{manifest.dag_name}, {manifest.planner}: predicted {predicted.makespan_s:.3g} s"
         f"{chr(10) if narrow else ', '}{predicted.cost_usd:.3g} USD ({predicted.sla.name})"
     )
+    title += f"\ndrawn: everything takes its median, {predicted.trace.metrics['makespan_s']:.3g} s"
     counts = [f"{count} {basis}" for basis, count in predicted.bases.items() if count]
     if counts:
-        title += f"\ntasks' times: {', '.join(counts)}"
+        title += f"{chr(10) if narrow else '; '}tasks' times: {', '.join(counts)}"
     if predicted.calibrated_on:
         title += f"\ncalibrated by {predicted.calibration:.3g}, on {predicted.calibrated_on} earlier runs"
     return title

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter
 
-from faaslab.plan.predicted import Distribution, Predicted
+from faaslab.plan import Plan
+from faaslab.plan.predicted import Distribution
 from faaslab.planners.bounds import Bounds
 from faaslab.planners.comparison import Comparison
+from faaslab.simulate import Simulation
 from faaslab.viz.theme import COLUMN_IN, MARKERS, PALETTE, PaperFigure, legend_above, paper_style
 
 PER_RUNS = 1000
@@ -26,7 +29,7 @@ class Point:
     """A plan in the plane of makespan and cost.
 
     Attributes:
-        name: What the legend calls it.
+        name: What the legend calls it; plans of one name have one look.
         makespan_s: Seconds.
         cost_usd: USD of one run.
         makespan: How the makespan varies; None: not known.
@@ -39,47 +42,42 @@ class Point:
     makespan: Distribution | None = None
     cost: Distribution | None = None
 
+    @classmethod
+    def of(cls, name: str, plan: Plan, simulation: Simulation) -> Self:
+        """Return a plan as what it is predicted to come to at its SLA, or, without a prediction, in the simulation."""
+        predicted = plan.predicted
+        if predicted is None:
+            return cls(name, simulation.makespan_s, simulation.cost_usd)
+        return cls(name, predicted.makespan_s, predicted.cost_usd, predicted.makespan, predicted.cost)
+
 
 def comparison_figure(comparison: Comparison, *, width_in: float = COLUMN_IN) -> PaperFigure:
-    """Return cost against makespan of the planners that were compared; see ``tradeoff_figure``.
+    """Return cost against makespan of the planners that were compared, at the SLA; see ``tradeoff_figure``.
 
     Args:
         comparison: Of planners; see ``fl.compare``.
         width_in: Width of the figure in inches.
+
+    Raises:
+        ValueError: No planner was compared.
     """
-    points = []
-    for compared in comparison.plans:
-        predicted: Predicted | None = compared.plan.predicted
-        points.append(
-            Point(
-                compared.plan.planner,
-                compared.simulation.makespan_s,
-                compared.simulation.cost_usd,
-                predicted.makespan if predicted else None,
-                predicted.cost if predicted else None,
-            )
-        )
-    front = [point for point in points if point.name in comparison.pareto]
-    dag_name = comparison.plans[0].plan.dag_name if comparison.plans else ""
-    return tradeoff_figure(points, front, comparison.bounds, title=dag_name, width_in=width_in)
+    plans = [compared.plan for compared in comparison.plans]
+    points = [Point.of(compared.plan.planner, compared.plan, compared.simulation) for compared in comparison.plans]
+    slas = sorted({plan.predicted.sla.name for plan in plans if plan.predicted is not None})
+    title = ", ".join([*dict.fromkeys(plan.dag_name for plan in plans), *slas])
+    return tradeoff_figure(points, comparison.bounds, title=title, width_in=width_in)
 
 
 def tradeoff_figure(
-    points: Sequence[Point],
-    front: Sequence[Point],
-    bounds: Bounds | None = None,
-    *,
-    title: str = "",
-    width_in: float = COLUMN_IN,
+    points: Sequence[Point], bounds: Bounds | None = None, *, title: str = "", width_in: float = COLUMN_IN
 ) -> PaperFigure:
     """Return cost against makespan: a marker for each plan, the Pareto front as steps, lower bounds as dashed lines.
 
-    Whiskers reach from the 10th to the 90th percentile. Plans that come to the same share a marker. An axis is
-    logarithmic if its values differ much.
+    The front joins those plans that no other beats in makespan and cost both. Whiskers reach from the 10th to the 90th
+    percentile. Plans that come to the same share a marker. An axis is logarithmic if its values differ much.
 
     Args:
         points: The plans.
-        front: Those that no other beats in makespan and cost both.
         bounds: What no plan can be better than.
         title: Over the figure.
         width_in: Width of the figure in inches.
@@ -89,72 +87,81 @@ def tradeoff_figure(
     """
     if not points:
         raise ValueError("there is no plan to draw")
-    groups = _groups(points)
     with paper_style():
         figure = PaperFigure(figsize=(width_in, _BODY_IN + 0.2 * bool(title)))
         axes = figure.add_subplot()
         axes.grid(visible=True, axis="both")
-        for index, group in enumerate(groups):
-            _draw_group(axes, group, index)
-        steps = sorted({(point.makespan_s, _shown_usd(point.cost_usd)) for point in front})
-        if steps:
-            axes.plot(
-                [x for x, _ in steps],
-                [y for _, y in steps],
-                drawstyle="steps-post",
-                color="#555555",
-                linewidth=0.8,
-                zorder=1,
-                label="Pareto front",
-            )
+        for index, (label, series) in enumerate(_series(points).items()):
+            _draw_series(axes, label, series, index)
+        front = pareto_front(points)
+        axes.plot(
+            [point.makespan_s for point in front],
+            [_shown_usd(point.cost_usd) for point in front],
+            drawstyle="steps-post",
+            color="#555555",
+            linewidth=0.8,
+            zorder=1,
+            label="Pareto front",
+        )
+        makespans_s, costs = [p.makespan_s for p in points], [_shown_usd(p.cost_usd) for p in points]
         if bounds is not None:
-            axes.axvline(
-                bounds.makespan_s, color="#949494", linestyle=(0, (4, 2)), linewidth=0.8, label="least makespan"
-            )
-            axes.axhline(
-                _shown_usd(bounds.cost_usd), color="#949494", linestyle=(0, (1, 1)), linewidth=0.8, label="least cost"
-            )
+            makespans_s.append(bounds.makespan_s)
+            costs.append(_shown_usd(bounds.cost_usd))
+            look: dict[str, Any] = {"color": "#949494", "linewidth": 0.8}
+            axes.axvline(bounds.makespan_s, linestyle=(0, (4, 2)), label="least makespan", **look)
+            axes.axhline(_shown_usd(bounds.cost_usd), linestyle=(0, (1, 1)), label="least cost", **look)
         axes.set_xlabel("makespan (s)")
         axes.set_ylabel(f"cost (USD per {PER_RUNS:,} runs)")
-        set_scale(axes, "x", [p.makespan_s for p in points] + ([bounds.makespan_s] if bounds else []))
-        set_scale(
-            axes, "y", [_shown_usd(p.cost_usd) for p in points] + ([_shown_usd(bounds.cost_usd)] if bounds else [])
-        )
+        set_scale(axes, "x", makespans_s)
+        set_scale(axes, "y", costs)
         if title:
             axes.set_title(title, loc="left", fontweight="bold")
         legend_above(figure, axes.get_legend_handles_labels()[0])
     return figure
 
 
-def _groups(points: Sequence[Point]) -> list[list[Point]]:
-    """Return points that would cover each other together, in their order."""
-    groups: list[list[Point]] = []
+def pareto_front(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other one beats in makespan and cost both, fastest first; of equals the first."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.makespan_s, point.cost_usd)):
+        if not front or point.cost_usd < front[-1].cost_usd:
+            front.append(point)
+    return front
+
+
+def _series(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Return points by name, in their order; names whose only points would cover each other become one."""
+    by_name: dict[str, list[Point]] = {}
     for point in points:
-        for group in groups:
-            if _close(group[0].makespan_s, point.makespan_s) and _close(group[0].cost_usd, point.cost_usd):
-                group.append(point)
+        by_name.setdefault(point.name, []).append(point)
+    groups: list[tuple[list[str], list[Point]]] = []
+    for name, series in by_name.items():
+        for names, others in groups:
+            if len(series) == len(others) == 1 and _same(series[0], others[0]):
+                names.append(name)
                 break
         else:
-            groups.append([point])
-    return groups
+            groups.append(([name], series))
+    return {", ".join(names): series for names, series in groups}
 
 
-def _close(a: float, b: float) -> bool:
-    return abs(a - b) <= _SAME * max(abs(a), abs(b))
+def _same(one: Point, other: Point) -> bool:
+    pairs = ((one.makespan_s, other.makespan_s), (one.cost_usd, other.cost_usd))
+    return all(abs(a - b) <= _SAME * max(abs(a), abs(b)) for a, b in pairs)
 
 
-def _draw_group(axes: Axes, group: Sequence[Point], index: int) -> None:
-    first = group[0]
-    color, x, y = PALETTE[index % len(PALETTE)], first.makespan_s, _shown_usd(first.cost_usd)
-    if first.makespan is not None:
-        low, high = (first.makespan.quantile(quantile) for quantile in WHISKERS)
-        axes.plot([low, high], [y, y], color=color, linewidth=0.8, zorder=2)
-    if first.cost is not None:
-        low, high = (_shown_usd(first.cost.quantile(quantile)) for quantile in WHISKERS)
-        axes.plot([x, x], [low, high], color=color, linewidth=0.8, zorder=2)
+def _draw_series(axes: Axes, label: str, series: Sequence[Point], index: int) -> None:
+    color = PALETTE[index % len(PALETTE)]
+    for point in series:
+        x, y = point.makespan_s, _shown_usd(point.cost_usd)
+        if point.makespan is not None:
+            axes.plot([point.makespan.quantile(q) for q in WHISKERS], [y, y], color=color, linewidth=0.8, zorder=2)
+        if point.cost is not None:
+            ends = [_shown_usd(point.cost.quantile(q)) for q in WHISKERS]
+            axes.plot([x, x], ends, color=color, linewidth=0.8, zorder=2)
     axes.plot(
-        [x],
-        [y],
+        [point.makespan_s for point in series],
+        [_shown_usd(point.cost_usd) for point in series],
         linestyle="none",
         marker=MARKERS[index % len(MARKERS)],
         markersize=5,
@@ -162,7 +169,7 @@ def _draw_group(axes: Axes, group: Sequence[Point], index: int) -> None:
         markeredgecolor="white",
         markeredgewidth=0.4,
         zorder=3,
-        label=", ".join(point.name for point in group),
+        label=label,
         clip_on=False,
     )
 

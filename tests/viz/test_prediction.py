@@ -25,7 +25,7 @@ def test_gantt_of_a_known_plan() -> None:
     assert {"w0", "w1", "1,769", "size (MiB)", "cold start", "execute"} <= set(shown)
     title = figure.axes[0].get_title(loc="left")
     assert title.startswith(f"fake, by hand: predicted {predicted.makespan_s:.3g} s")
-    assert title.endswith("USD (p90)\ntasks' times: 3 measured, 1 unknown")
+    assert title.endswith("its median, 5 s; tasks' times: 3 measured, 1 unknown")
     assert f"critical path ({len(predicted.critical_path)} tasks)" in shown
     assert f"p90: {predicted.makespan_s:.3g} s" in shown
     assert framed(figure) == len(predicted.critical_path)
