@@ -7,11 +7,9 @@ from typing import Any, Self
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter
 
-from faaslab.plan import Plan
-from faaslab.plan.predicted import Distribution
+from faaslab.plan import Distribution, Predicted
 from faaslab.planners.bounds import Bounds
 from faaslab.planners.comparison import Comparison
-from faaslab.simulate import Simulation
 from faaslab.viz.theme import COLUMN_IN, MARKERS, PALETTE, PaperFigure, legend_above, paper_style
 
 PER_RUNS = 1000
@@ -43,11 +41,8 @@ class Point:
     cost: Distribution | None = None
 
     @classmethod
-    def of(cls, name: str, plan: Plan, simulation: Simulation) -> Self:
-        """Return a plan as what it is predicted to come to at its SLA, or, without a prediction, in the simulation."""
-        predicted = plan.predicted
-        if predicted is None:
-            return cls(name, simulation.makespan_s, simulation.cost_usd)
+    def of(cls, name: str, predicted: Predicted) -> Self:
+        """Return what a plan is predicted to come to at its SLA."""
         return cls(name, predicted.makespan_s, predicted.cost_usd, predicted.makespan, predicted.cost)
 
 
@@ -61,10 +56,9 @@ def comparison_figure(comparison: Comparison, *, width_in: float = COLUMN_IN) ->
     Raises:
         ValueError: No planner was compared.
     """
-    plans = [compared.plan for compared in comparison.plans]
-    points = [Point.of(compared.plan.planner, compared.plan, compared.simulation) for compared in comparison.plans]
-    slas = sorted({plan.predicted.sla.name for plan in plans if plan.predicted is not None})
-    title = ", ".join([*dict.fromkeys(plan.dag_name for plan in plans), *slas])
+    points = [Point.of(compared.plan.planner, compared.predicted) for compared in comparison.plans]
+    names = (name for compared in comparison.plans for name in (compared.plan.dag_name, compared.predicted.sla.name))
+    title = ", ".join(dict.fromkeys(names))
     return tradeoff_figure(points, comparison.bounds, title=title, width_in=width_in)
 
 
