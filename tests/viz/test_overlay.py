@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import faaslab as fl
 from faaslab.errors import PlanError
+from faaslab.graph import DAG, generators
 from faaslab.simulate import Draws, simulate_plan
 from faaslab.trace import Trace
 from faaslab.viz import gantt
@@ -87,3 +89,22 @@ def test_overlay_of_another_dag_is_refused() -> None:
     """A plan is for one DAG; the error names both."""
     with pytest.raises(PlanError, match=r"plan is for DAG 'layered' \(.*\), the run is one of 'fake' \(hash-1\)"):
         gantt(synthetic(4, 2), planned=run(FakeDag(((),), name="layered", structure_hash="other"), ["a"]))
+
+
+@pytest.mark.parametrize("planner", ["critical_path", "wukong"])
+def test_run_over_its_plan(planner: str) -> None:
+    """run.gantt() marks what the plan is predicted to take, and draws the plan if asked to."""
+    dag = DAG(generators.fan(4), name="fan")
+    plan = dag.plan(planner, draws=64)
+    with fl.Lab(fl.InlineLauncher(), config=fl.Config(runs_dir="")) as lab:
+        run, unpredicted = lab.submit(dag, plan=plan), lab.submit(dag, planner=planner, predict=False)
+        run.result(20)
+        unpredicted.result(20)
+    mark = f"average: {plan.predicted.makespan_s:.3g} s"
+    assert mark in texts(run.gantt())
+    over = run.gantt(planned=True)
+    assert mark in texts(over)
+    assert "pale, above: planned" in over.axes[0].get_title(loc="left")
+    assert not any("average" in text for text in texts(unpredicted.gantt()))
+    with pytest.raises(PlanError, match="has no prediction"):
+        unpredicted.gantt(planned=True)
