@@ -56,6 +56,7 @@ __all__ = [
     "open_run",
     "close",
     "Trace",
+    "compare_runs",
     "History",
     # stores
     "RedisStorage",
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
     from faaslab.storage import MemoryStorage, RedisStorage
     from faaslab.trace import Trace
     from faaslab.trace.wfformat import to_wfformat
+    from faaslab.viz.run_comparison import compare_runs
 else:
     _MODULE_OF = {
         "task": "faaslab.graph",
@@ -131,6 +133,7 @@ else:
         "open_run": "faaslab.client",
         "close": "faaslab.client",
         "Trace": "faaslab.trace",
+        "compare_runs": "faaslab.viz.run_comparison",
         "History": "faaslab.model.history",
         "RedisStorage": "faaslab.storage",
         "MemoryStorage": "faaslab.storage",

@@ -147,11 +147,22 @@ class Run:
                 lines.append(dropped + event.text)
         return "".join(lines)
 
-    def gantt(self) -> Any:
-        """Return a Gantt chart of the run so far, as a matplotlib figure."""
+    def gantt(self, *, planned: bool = False) -> Any:
+        """Return a Gantt chart of the run so far, as a matplotlib figure; marks what the plan is predicted to take.
+
+        Args:
+            planned: Draw what was planned above what happened, with a row for each worker.
+
+        Raises:
+            PlanError: ``planned``, and the plan has no prediction.
+        """
         from faaslab.viz import gantt
 
-        return gantt(self.trace)
+        return gantt(
+            self.trace,
+            planned=self.plan.prediction.trace if planned else None,
+            predicted=self.plan.predicted,
+        )
 
     def saved(self, timeout: float = 60.0) -> Path | None:
         """Wait until the trace is on disk; returns its folder, None if it is not kept.

@@ -31,6 +31,8 @@ OPTIMIZATIONS = (
     "task_dup",
     "streaming",
 )
+DRAWN_TASKS = 2000
+"""A plan of more tasks takes seconds to draw, so its cell shows none of it; ``Plan.gantt`` does."""
 DEFAULT_OPTIMIZATIONS = frozenset({"skip_storage", "inline_inputs"})
 
 
@@ -322,5 +324,34 @@ class Plan:
         """
         return explain_task(self, self.index(task_id))
 
+    def gantt(self) -> Any:
+        """Return a Gantt chart of how a run is predicted to go, as a matplotlib figure.
+
+        Raises:
+            PlanError: The plan has no prediction.
+        """
+        from faaslab.viz.prediction import predicted_gantt
+
+        return predicted_gantt(self.prediction)
+
+    @property
+    def prediction(self) -> Predicted:
+        """``predicted``, where there must be one.
+
+        Raises:
+            PlanError: The plan has no prediction.
+        """
+        if self.predicted is None:
+            raise PlanError(
+                f"the {self.planner!r} plan of {self.dag_name!r} has no prediction; plan with dag.plan(...), which "
+                "predicts what it makes, or simulate it: fl.simulate(dag, plan)"
+            )
+        return self.predicted
+
     def _repr_html_(self) -> str:
-        return plan_html(self)
+        html = plan_html(self)
+        if self.predicted is None or len(self) > DRAWN_TASKS:
+            return html
+        from faaslab.viz.theme import figure_html
+
+        return html + figure_html(self.gantt(), f"how the {self.planner} plan is predicted to go")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 import msgspec
 
@@ -62,6 +62,12 @@ class Predicted:
         """How many tasks' times are ``measured``, ``extrapolated``, ``declared`` and ``unknown``."""
         counts = Counter(self.basis_of)
         return {basis: counts[basis] for basis in get_args(Basis)}
+
+    def plot(self) -> Any:
+        """Return histograms of makespan and cost with their quantiles, as a matplotlib figure."""
+        from faaslab.viz.distributions import distribution_figure
+
+        return distribution_figure(self)
 
     def __repr__(self) -> str:
         return f"Predicted({self.sla.name}: {self.makespan_s:.4g} s, {self.cost_usd:.4g} USD; {self.makespan!r})"

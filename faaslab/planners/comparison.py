@@ -95,6 +95,12 @@ class Comparison:
             )
         return pd.DataFrame(rows).set_index("planner")
 
+    def plot(self) -> Any:
+        """Return cost against makespan, with Pareto front and lower bounds, as a matplotlib figure."""
+        from faaslab.viz.tradeoff import comparison_figure
+
+        return comparison_figure(self)
+
     def _repr_html_(self) -> str:
         left_out = "".join(f"<p>left out: {escape(reason)}</p>" for reason in self.left_out.values())
         return str(self.table.to_html(float_format=lambda value: f"{value:.4g}")) + left_out

@@ -18,6 +18,12 @@ pytestmark = [pytest.mark.notebook, pytest.mark.timeout(300)]
 TINY = ("-p", "repeats=1", "-p", "planners=single_worker,wukong", "-p", "corpus_bytes=50000", "-p", "matrix_rows=64")
 
 
+PLANNING = {
+    "simulation": (("mosaic#0" , "waited for", "idle containers end at once"), 4),
+}
+"""Notebooks on planning: words that they show, and how many figures."""
+
+
 def call(*arguments: str | Path, runs_dir: Path) -> subprocess.CompletedProcess[str]:
     """Run a Python module as a user would, from another folder."""
     command: list[str | Path] = [sys.executable, "-m", *arguments]
@@ -39,9 +45,42 @@ def texts_in(path: Path) -> str:
     return "\n".join("".join(text) for text in shown)
 
 
+def figures_in(path: Path) -> int:
+    """Return how many pictures an executed notebook shows, those within HTML as well."""
+    outputs = [o.get("data", {}) for c in json.loads(path.read_text("utf-8"))["cells"] for o in c.get("outputs", [])]
+    return sum("image/png" in data for data in outputs) + sum(
+        "".join(data.get("text/html", "")).count("src=\"data:image/png;base64,") for data in outputs
+    )
+
+
 def test_every_notebook_has_a_test() -> None:
-    """A notebook is the tour, that of Docker workers, or belongs to a study."""
-    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {"tour", "docker_workers", *STUDIES}
+    """A notebook is the tour, that of Docker workers, one of those on planning, or belongs to a study."""
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {"tour", "docker_workers", *PLANNING, *STUDIES}
+
+
+def test_notebooks_are_stripped() -> None:
+    """No notebook is kept with outputs or counts of executions."""
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            assert not cell.get("outputs"), path
+            assert cell.get("execution_count") is None, path
+
+
+@pytest.mark.parametrize("name", PLANNING)
+def test_planning(name: str, tmp_path: Path) -> None:
+    """A notebook on planning runs from top to bottom and shows what it tells of, with all its figures."""
+    executed = tmp_path / f"{name}.ipynb"
+    source = NOTEBOOKS / f"{name}.ipynb"
+    # The folder of runs is a level deeper: the history is beside it.
+    runs_dir = tmp_path / "runs"
+    runs_dir.mkdir()
+    done = call("papermill", source, executed, "-k", "python3", "--cwd", NOTEBOOKS, runs_dir=runs_dir)
+    assert done.returncode == 0, done.stderr
+    text = texts_in(executed)
+    shown, figures = PLANNING[name]
+    for words in shown:
+        assert words in text
+    assert figures_in(executed) == figures
 
 
 def test_tour(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import io
 import json
 from pathlib import Path
 
@@ -8,11 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from faaslab.trace import Trace
-from faaslab.viz import bytes_figure, gantt, makespan_figure, paper_style, run_table, save_figure
+from faaslab.viz import bytes_figure, gantt, makespan_figure, run_table, save_figure
 from tests.trace.runs import contended, manifest, synthetic, two_workers
+from tests.viz.looking import sticks_out_in, texts
 
 
 def runs() -> pd.DataFrame:
@@ -26,20 +25,6 @@ def runs() -> pd.DataFrame:
     other["workflow"] = "other"
     other.loc[0, "status"] = "failed"
     return pd.concat([table, other], ignore_index=True)
-
-
-def texts(figure: Figure) -> list[str]:
-    """Return all visible texts of a figure."""
-    return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-
-
-def sticks_out_in(figure: Figure) -> float:
-    """Return by how many inches anything drawn sticks out of a figure once it is laid out."""
-    with paper_style():
-        figure.savefig(io.BytesIO(), format="png", dpi=100)
-        box = figure.get_tightbbox()
-    width_in, height_in = figure.get_size_inches()
-    return max(-box.x0, -box.y0, box.x1 - width_in, box.y1 - height_in)
 
 
 def test_gantt_of_a_known_run() -> None:
