@@ -5,7 +5,7 @@ from faaslab.viz.figures import bytes_figure, makespan_figure, run_table, save_f
 from faaslab.viz.gantt import gantt
 from faaslab.viz.prediction import predicted_gantt
 from faaslab.viz.scoring import accuracy_figure, coverage_figure, pinball_figure, pit_figure
-from faaslab.viz.stats import Interval, bootstrap
+from faaslab.viz.stats import Interval, Ratios, bootstrap, paired_ratios
 from faaslab.viz.theme import paper_style
 from faaslab.viz.tradeoff import Point, comparison_figure, tradeoff_figure
 
@@ -13,6 +13,7 @@ __all__ = [
     "Interval",
     "Point",
     "accuracy_figure",
+    "Ratios",
     "bootstrap",
     "bytes_figure",
     "comparison_figure",
@@ -21,6 +22,7 @@ __all__ = [
     "gantt",
     "makespan_figure",
     "makespans_figure",
+    "paired_ratios",
     "paper_style",
     "pinball_figure",
     "pit_figure",

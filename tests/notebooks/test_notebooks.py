@@ -19,7 +19,7 @@ TINY = ("-p", "repeats=1", "-p", "planners=single_worker,wukong", "-p", "corpus_
 
 
 PLANNING = {
-    "simulation": (("mosaic#0" , "waited for", "idle containers end at once"), 4),
+    "simulation": (("mosaic#0", "waited for", "idle containers end at once"), 4),
 }
 """Notebooks on planning: words that they show, and how many figures."""
 
@@ -49,7 +49,7 @@ def figures_in(path: Path) -> int:
     """Return how many pictures an executed notebook shows, those within HTML as well."""
     outputs = [o.get("data", {}) for c in json.loads(path.read_text("utf-8"))["cells"] for o in c.get("outputs", [])]
     return sum("image/png" in data for data in outputs) + sum(
-        "".join(data.get("text/html", "")).count("src=\"data:image/png;base64,") for data in outputs
+        "".join(data.get("text/html", "")).count('src="data:image/png;base64,') for data in outputs
     )
 
 
