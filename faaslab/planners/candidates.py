@@ -134,16 +134,21 @@ class Bench:
         ctx: What planning it has to heed.
         exec_s: Execution time of each task at each allowed size: a row for each size.
         least_tier: Smallest size that holds each task.
+        simulator: What simulates them.
         archive: The best of all that was evaluated.
         simulations: How many candidates were evaluated.
+
+    Raises:
+        PlanError: A task asks for more memory than the largest allowed size.
     """
 
     def __init__(self, dag: DagView, ctx: PlanContext) -> None:
         import numpy as np
 
+        ctx.sizes_for(dag)
         self.dag, self.ctx = dag, ctx
-        self._simulator = ctx.simulator(dag)
-        flat = self._simulator.flat
+        self.simulator = ctx.simulator(dag)
+        flat = self.simulator.flat
         tasks = range(len(dag))
         self.exec_s: Floats = np.array([flat.exec_s([size_mib] * len(dag)) for size_mib in ctx.sizes])
         minimum_mib = [dag.options(task).memory_mib or 0 for task in tasks]
@@ -214,7 +219,7 @@ class Bench:
     def evaluate(self, candidate: Candidate) -> Evaluated:
         """Simulate a candidate, and archive it if it is worth it."""
         layout = self.layout(candidate)
-        simulation = self._simulator.run(self._simulator.place_layout(layout))
+        simulation = self.simulator.run(self.simulator.place_layout(layout))
         self.simulations += 1
         evaluated = Evaluated(candidate, layout, simulation, self.ctx.rate(simulation))
         self.archive.add(evaluated)

@@ -12,9 +12,16 @@ Fidelity card
     Use: the best that sizes alone can do for a given grouping.
 """
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from faaslab.plan import Assignment, DagView, Plan
+from faaslab.planners.candidates import Bench, Candidate, Evaluated
 from faaslab.planners.planner import PlanContext
 from faaslab.planners.uniform import group
+
+if TYPE_CHECKING:
+    from faaslab.planners.candidates import Ints
 
 MAX_SIMULATIONS = 200
 """How many downgrades are tried at most from each size; plans of many workers are downgraded in groups."""
@@ -28,60 +35,62 @@ class CriticalPath:
 
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
         """Return the plan; see the module's fidelity card."""
-        sizes = ctx.sizes
-        workers, reasons = group(dag, ctx, sizes[-1])
-        search = _Search(dag, ctx, self.name, workers, reasons, sizes)
-        return min((search.downgraded(tier) for tier in reversed(range(len(sizes)))), key=lambda found: found[0])[1]
+        workers, reasons = group(dag, ctx, ctx.sizes[-1])
+        best = self.best(Bench(dag, ctx), workers)
+        sizes = [ctx.sizes[tier] for tier in best.candidate.tier]
+        assignments = [Assignment(f"w{worker}", size_mib) for worker, size_mib in zip(workers, sizes, strict=True)]
+        return ctx.plan(dag, self.name, assignments, reasons=reasons)
+
+    def best(self, bench: Bench, workers: list[int]) -> Evaluated:
+        """Return the best sizes for workers, given by task index, that were found from any size downwards."""
+        search = _Search(bench, bench.seed(self.name, workers, 0, bench.by_number))
+        return min((search.downgraded(tier) for tier in reversed(range(len(bench.ctx.sizes)))), key=_rounded)
+
+
+def _rounded(found: Evaluated) -> tuple[float, ...]:
+    """Return the score such that a makespan longer by a rounding error does not outweigh what is saved."""
+    *parts, cost_usd = found.score
+    return (*(round(part / _ROUNDING) * _ROUNDING if part < 1e6 else part for part in parts), cost_usd)
 
 
 class _Search:
     """Sizes of workers, as good as found so far."""
 
-    def __init__(
-        self, dag: DagView, ctx: PlanContext, name: str, workers: list[int], reasons: list[str], sizes: tuple[int, ...]
-    ) -> None:
-        self._dag, self._ctx, self._name = dag, ctx, name
-        self._workers, self._reasons, self._sizes = workers, reasons, sizes
-        self._least = [0] * (max(workers) + 1)
-        for task, worker in enumerate(workers):
-            wanted = sizes.index(ctx.size_for(dag, (task,)))
-            self._least[worker] = max(self._least[worker], wanted)
+    def __init__(self, bench: Bench, grouped: Candidate) -> None:
+        import numpy as np
 
-    def downgraded(self, start: int) -> tuple[tuple[float, ...], Plan]:
-        """Return what lowering sizes comes to, and the plan, if all workers begin with one size, or their least."""
+        self._bench, self._grouped = bench, grouped
+        self._least = np.zeros(int(grouped.worker.max(initial=-1)) + 1, dtype=np.int64)
+        np.maximum.at(self._least, grouped.worker, bench.least_tier)
+
+    def downgraded(self, start: int) -> Evaluated:
+        """Return what lowering sizes comes to if all workers begin with one size, or their least."""
+        import numpy as np
+
         self._left = MAX_SIMULATIONS
-        self._tier = [max(start, least) for least in self._least]
-        self._best = self._plan(self._tier)
-        self._score = self._rate(self._best)
+        self._tier = np.maximum(self._least, start)
+        self._best = self._evaluated(self._tier)
         changed = True
         while changed and self._left > 0:
-            lower = [worker for worker, tier in enumerate(self._tier) if tier > self._least[worker]]
+            lower = np.flatnonzero(self._tier > self._least).tolist()
             changed = bool(lower) and self._try(lower)
-        return self._score, self._best
+        return self._best
 
     def _try(self, workers: list[int]) -> bool:
         """Lower these workers by a size, or those halves of them that can be; whether any was."""
         if not workers or self._left <= 0:
             return False
         self._left -= 1
-        tier = list(self._tier)
-        for worker in workers:
-            tier[worker] -= 1
-        plan = self._plan(tier)
-        score = self._rate(plan)
-        if score < self._score:
-            self._tier, self._best, self._score = tier, plan, score
+        tier = self._tier.copy()
+        tier[workers] -= 1
+        found = self._evaluated(tier)
+        if _rounded(found) < _rounded(self._best):
+            self._tier, self._best = tier, found
             return True
         if len(workers) == 1:
             return False
         middle = len(workers) // 2
         return any([self._try(workers[:middle]), self._try(workers[middle:])])
 
-    def _rate(self, plan: Plan) -> tuple[float, ...]:
-        score = self._ctx.rate(self._ctx.simulate(self._dag, plan))
-        # So that a makespan that is longer by a rounding error does not outweigh what is saved.
-        return tuple(round(part / _ROUNDING) * _ROUNDING if part < 1e6 else part for part in score[:-1]) + score[-1:]
-
-    def _plan(self, tier: list[int]) -> Plan:
-        assignments = [Assignment(f"w{worker}", self._sizes[tier[worker]]) for worker in self._workers]
-        return self._ctx.plan(self._dag, self._name, assignments, reasons=self._reasons)
+    def _evaluated(self, tier: "Ints") -> Evaluated:
+        return self._bench.evaluate(replace(self._grouped, tier=tier[self._grouped.worker]))

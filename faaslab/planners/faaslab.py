@@ -41,6 +41,7 @@ class FaaSLab:
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
         """Return the plan; see the module's fidelity card."""
         bench = Bench(dag, ctx)
+        bench.simulator.expect(min(ctx.budget, MOST_SIMULATIONS * len(dag)))
         seeded = [found for seed in seeds(bench) for found in _with_gaps_cut(bench, seed)]
         start = min(seeded, key=lambda found: found.score)
         best = self._searched(bench, seeded)

@@ -22,8 +22,9 @@ FIXED_WORKERS = (2, 4, 8, 16, 32)
 def seeds(bench: Bench) -> Iterator[Candidate]:
     """Yield the plans of all planners at all sizes as candidates."""
     dag, ctx = bench.dag, bench.ctx
-    for planner in (PerTask(), SingleWorker(), Wukong(), CriticalPath()):
+    for planner in (PerTask(), SingleWorker(), Wukong()):
         yield bench.candidate(planner.plan(dag, ctx), planner.name)
+    yield CriticalPath().best(bench, group(dag, ctx, ctx.sizes[-1])[0]).candidate
     tiers = {size_mib: tier for tier, size_mib in enumerate(ctx.sizes)}
     for size_mib in ctx.sizes_for(dag):
         if size_mib > ctx.size_for(dag, range(len(dag))):

@@ -16,10 +16,8 @@ LATE = 40
 """Moves after which a score is what others are compared with."""
 PATIENCE = 12
 """Moves for each task, after which a search that has found nothing better ends."""
-LEAST_PATIENCE = 300
-"""The same for small DAGs, whatever their number of tasks."""
 MOST_PATIENCE = 1500
-"""The same for large ones."""
+"""The same for large DAGs, whatever their number of tasks."""
 
 
 def polished(bench: Bench, start: Evaluated) -> Evaluated:
@@ -56,7 +54,7 @@ def climb(bench: Bench, start: Evaluated, rng: random.Random, simulations: int) 
     best = current = start
     path = critical_path(bench, current)
     late = [start.score] * LATE
-    patience = min(MOST_PATIENCE, max(LEAST_PATIENCE, PATIENCE * len(bench.dag)))
+    patience = min(MOST_PATIENCE, LATE + PATIENCE * len(bench.dag))
     since = number = 0
     left = simulations
     # A move that changes nothing costs no simulation; where no move changes anything, this ends all the same.

@@ -37,7 +37,12 @@ class Simulator:
         self.platform = platform
         self.flat = FlatDag.of(dag, estimates)
         self.spent = 0
+        self._expected = 0
         self._compiled: FlatDag | None = None
+
+    def expect(self, tasks: int) -> None:
+        """Say how many tasks are going to be simulated: compiling pays at once if they are many."""
+        self._expected = max(self._expected, self.spent + tasks)
 
     def place(self, plan: Plan, *, runs: int = 1) -> Placement:
         """Return a plan as ``run`` takes it; that it can be run is not checked.
@@ -67,7 +72,7 @@ class Simulator:
 
     def _flat(self, soon: int = 0) -> FlatDag:
         """Return the DAG as lists, or as arrays once that pays off, ``soon`` simulated tasks later."""
-        spent = self.spent + soon
+        spent = max(self.spent + soon, self._expected)
         if self._compiled is None and spent >= COMPILE_AFTER and find_spec("numba") is not None:
             from faaslab.simulate.compiled import compiled_dag
 
