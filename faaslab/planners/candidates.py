@@ -4,7 +4,7 @@ A plan is a value with names and texts. A search looks at thousands of variants,
 
     worker   which worker runs each task; -1: decided at run time
     tier     which of the allowed sizes that worker has
-    key      rising along every edge of the DAG; each worker takes its tasks in the order of their keys
+    order    all tasks in a topological order of the DAG; each worker takes its tasks in this order
 
 Whatever the first two say, workers and DAG never wait for each other in a circle, since all follow one order.
 """
@@ -49,14 +49,14 @@ class Candidate:
         seed: What it was made from.
         worker: Worker of each task, by number below the number of tasks; -1: decided at run time.
         tier: Place of its size among all allowed sizes; the same for all tasks of a worker.
-        key: Rising along each edge of the DAG; the order of tasks on a worker.
+        order: All tasks in a topological order, in which each worker takes its own.
         step: The last change since the seed; None: there was none.
     """
 
     seed: str
     worker: "Ints"
     tier: "Ints"
-    key: "Floats"
+    order: "Ints"
     step: Step | None = None
 
     def changed(self, tasks: Iterable[Any], why: str, **columns: Any) -> "Candidate":
@@ -135,6 +135,7 @@ class Bench:
         exec_s: Execution time of each task at each allowed size: a row for each size.
         least_tier: Smallest size that holds each task.
         simulator: What simulates them.
+        all_tasks: Their numbers.
         archive: The best of all that was evaluated.
         simulations: How many candidates were evaluated.
 
@@ -156,8 +157,7 @@ class Bench:
         self.is_sink = np.array(flat.arrays[3], dtype=bool)
         self.up_from = np.array(flat.arrays[1], dtype=np.int64)
         self.up_task = np.array(flat.arrays[2], dtype=np.int64)
-        self.all_tasks = np.arange(len(dag))
-        self.by_number: Floats = np.arange(float(len(dag)))
+        self.all_tasks: Ints = np.arange(len(dag))
         self.archive = Archive()
         self.simulations = 0
 
@@ -174,15 +174,15 @@ class Bench:
             seed,
             [-1 if one.worker is None else numbers[one.worker] for one in plan.assignments],
             [tiers[one.size_mib] for one in plan.assignments],
-            self.by_number,
+            self.all_tasks,
         )
 
-    def seed(self, name: str, worker: Sequence[int], tier: "Sequence[int] | int", key: "Floats") -> Candidate:
+    def seed(self, name: str, worker: Sequence[int], tier: "Sequence[int] | int", order: "Ints") -> Candidate:
         """Return the candidate of some columns; one tier: all have it."""
         import numpy as np
 
         tiers = np.full(len(worker), tier) if isinstance(tier, int) else np.array(tier, dtype=np.int64)
-        return Candidate(name, np.array(worker, dtype=np.int64), tiers, key)
+        return Candidate(name, np.array(worker, dtype=np.int64), tiers, order)
 
     def layout(self, candidate: Candidate) -> Layout:
         """Return a candidate's columns as the simulator takes them."""
@@ -190,10 +190,9 @@ class Bench:
 
         worker = candidate.worker
         count = len(worker)
-        by_key = np.argsort(candidate.key, kind="stable")
         # Those without a worker come last; the sort of short integers is the fast one.
-        last = np.where(worker < 0, count, worker)[by_key]
-        ordered = by_key[np.argsort(last.astype(np.uint16) if count < 2**16 else last, kind="stable")]
+        last = np.where(worker < 0, count, worker)[candidate.order]
+        ordered = candidate.order[np.argsort(last.astype(np.uint16) if count < 2**16 else last, kind="stable")]
         owners = worker[ordered]
         position = np.zeros(count, dtype=np.int64)
         following = np.full(count, -1, dtype=np.int64)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_SIMULATIONS = 200
 """How many downgrades are tried at most from each size; plans of many workers are downgraded in groups."""
+PART_OF_BUDGET = 0.25
+"""Part of the budget that downgrades from all sizes may take together: of large DAGs, fewer are tried."""
 _ROUNDING = 1e-9
 
 
@@ -43,7 +45,7 @@ class CriticalPath:
 
     def best(self, bench: Bench, workers: list[int]) -> Evaluated:
         """Return the best sizes for workers, given by task index, that were found from any size downwards."""
-        search = _Search(bench, bench.seed(self.name, workers, 0, bench.by_number))
+        search = _Search(bench, bench.seed(self.name, workers, 0, bench.all_tasks))
         return min((search.downgraded(tier) for tier in reversed(range(len(bench.ctx.sizes)))), key=_rounded)
 
 
@@ -67,7 +69,8 @@ class _Search:
         """Return what lowering sizes comes to if all workers begin with one size, or their least."""
         import numpy as np
 
-        self._left = MAX_SIMULATIONS
+        ctx, count = self._bench.ctx, max(1, len(self._bench.dag))
+        self._left = min(MAX_SIMULATIONS, int(PART_OF_BUDGET * ctx.budget / len(ctx.sizes)) // count)
         self._tier = np.maximum(self._least, start)
         self._best = self._evaluated(self._tier)
         changed = True

@@ -48,7 +48,7 @@ def slack_s(bench: Bench, evaluated: Evaluated) -> "Floats":
         if after >= 0:
             before[after] = task
     is_remote = remote.tolist()
-    for task in np.argsort(evaluated.candidate.key, kind="stable")[::-1].tolist():
+    for task in evaluated.candidate.order[::-1].tolist():
         own = slack_of[task]
         for edge in range(up_from[task], up_from[task + 1]):
             if is_remote[edge]:

@@ -126,19 +126,22 @@ class Moves:
 
     def sooner(self, at: Evaluated, task: int) -> Candidate | None:
         """Take a task before the one that its worker takes before it."""
+        import numpy as np
+
         tasks = self._tasks(at, task)
         place = tasks.index(task)
         if not place:
             return None
-        key = at.candidate.key
-        upstreams = self._bench.dag.upstreams(task)
-        least = max((float(key[upstream]) for upstream in upstreams), default=float(key.min()) - 1.0)
-        new_key = (least + float(key[tasks[place - 1]])) / 2
-        if not least < new_key < key[tasks[place - 1]]:
+        order = at.candidate.order
+        place_of = np.empty(len(order), dtype=np.int64)
+        place_of[order] = self._bench.all_tasks
+        target, present = int(place_of[tasks[place - 1]]), int(place_of[task])
+        if any(place_of[upstream] >= target for upstream in self._bench.dag.upstreams(task)):
             return None
-        keys = key.copy()
-        keys[task] = new_key
-        return at.candidate.changed((task,), "taken sooner by its worker (search)", key=keys)
+        moved = order.copy()
+        moved[target + 1 : present + 1] = order[target:present]
+        moved[target] = task
+        return at.candidate.changed((task,), "taken sooner by its worker (search)", order=moved)
 
     def larger(self, at: Evaluated, task: int) -> Candidate | None:
         """Give a worker the next larger size."""
@@ -160,7 +163,7 @@ class Moves:
         if worker[task] < 0:
             return [task]
         tasks = np.flatnonzero(worker == worker[task])
-        found: list[int] = tasks[np.argsort(at.candidate.key[tasks], kind="stable")].tolist()
+        found: list[int] = tasks[np.argsort(at.layout.position[tasks])].tolist()
         return found
 
     def _unused(self, at: Evaluated) -> int:

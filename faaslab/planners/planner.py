@@ -32,8 +32,9 @@ from faaslab.policy.run_time import Policy
 from faaslab.simulate import Simulation, Simulator, monte_carlo
 from faaslab.simulate.montecarlo import SEARCH_DRAWS, report_draws
 
-DEFAULT_BUDGET = 1_000_000
-"""Simulated tasks; a few seconds in plain Python, less than one where numba is installed."""
+DEFAULT_BUDGET = 10_000_000
+"""Simulated tasks: a thousand simulations of ten thousand tasks. That takes ten seconds where numba is installed,
+several times as long in plain Python; small DAGs don't use it up."""
 MOST_DEGREES = 1e9
 """What counts as knowing all of a spread, where JSON has no infinity."""
 SHORTLIST = 4

@@ -29,10 +29,10 @@ def seeds(bench: Bench) -> Iterator[Candidate]:
     for size_mib in ctx.sizes_for(dag):
         if size_mib > ctx.size_for(dag, range(len(dag))):
             for name, worker in (("single_worker", 0), ("wukong", -1)):
-                yield bench.seed(f"{name} at {size_mib} MiB", [worker] * len(dag), tiers[size_mib], bench.by_number)
-            yield bench.seed(f"per_task at {size_mib} MiB", range(len(dag)), tiers[size_mib], bench.by_number)
+                yield bench.seed(f"{name} at {size_mib} MiB", [worker] * len(dag), tiers[size_mib], bench.all_tasks)
+            yield bench.seed(f"per_task at {size_mib} MiB", range(len(dag)), tiers[size_mib], bench.all_tasks)
         workers, _ = group(dag, ctx, size_mib)
-        yield bench.seed(f"uniform at {size_mib} MiB", workers, tiers[size_mib], bench.by_number)
+        yield bench.seed(f"uniform at {size_mib} MiB", workers, tiers[size_mib], bench.all_tasks)
         for counted in (None, *(count for count in FIXED_WORKERS if count < len(dag))):
             filled = Heft(counted).filled(size_mib, dag, ctx)
             name = "heft" if counted is None else f"heft on {counted} workers"
@@ -44,6 +44,4 @@ def seeds(bench: Bench) -> Iterator[Candidate]:
 def _listed(bench: Bench, name: str, filled: Workers, tier: int) -> Candidate:
     import numpy as np
 
-    key = np.empty(len(bench.dag))
-    key[filled.placed] = bench.by_number
-    return bench.seed(name, filled.of, tier, key)
+    return bench.seed(name, filled.of, tier, np.array(filled.placed, dtype=np.int64))
