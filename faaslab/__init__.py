@@ -46,6 +46,7 @@ __all__ = [
     "Candidate",
     "Platform",
     "compare",
+    "pareto",
     "simulate",
     # runs
     "Config",
@@ -103,7 +104,7 @@ if TYPE_CHECKING:
     from faaslab.model.history import History
     from faaslab.model.platform import Platform
     from faaslab.plan import Assignment, Plan
-    from faaslab.planners import compare
+    from faaslab.planners import compare, pareto
     from faaslab.policy.run_time import Candidate, Choice, Policy
     from faaslab.simulate import simulate
     from faaslab.storage import MemoryStorage, RedisStorage
@@ -124,6 +125,7 @@ else:
         "Candidate": "faaslab.policy.run_time",
         "Platform": "faaslab.model.platform",
         "compare": "faaslab.planners",
+        "pareto": "faaslab.planners",
         "simulate": "faaslab.simulate",
         "Config": "faaslab.config",
         "Lab": "faaslab.client",

@@ -12,9 +12,11 @@ Whatever the first two say, workers and DAG never wait for each other in a circl
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from faaslab.plan import Assignment, DagView, Plan
+from faaslab.planners.objective import Objective
 from faaslab.planners.planner import PlanContext
 from faaslab.simulate import Layout, Simulation
 
@@ -121,6 +123,22 @@ class Archive:
         """Return the candidates that the objective prefers, the best one first."""
         return sorted(self.found, key=lambda kept: kept.score)[:count]
 
+    def spread(self, count: int) -> list[Evaluated]:
+        """Return the fastest, the cheapest, and so many others that the area between them is as large as may be."""
+        if len(self.found) <= count:
+            return list(self.found)
+        chosen = [0, len(self.found) - 1]
+        while len(chosen) < count:
+            best_area, best_at = -1.0, -1
+            for left, right in pairwise(sorted(chosen)):
+                for at in range(left + 1, right):
+                    width_s = self.found[right].makespan_s - self.found[at].makespan_s
+                    area = width_s * (self.found[left].cost_usd - self.found[at].cost_usd)
+                    if area > best_area:
+                        best_area, best_at = area, at
+            chosen.append(best_at)
+        return [self.found[at] for at in sorted(chosen)]
+
 
 class Bench:
     """Where candidates for one DAG are made of plans, evaluated, and turned into plans again.
@@ -158,6 +176,7 @@ class Bench:
         self.up_from = np.array(flat.arrays[1], dtype=np.int64)
         self.up_task = np.array(flat.arrays[2], dtype=np.int64)
         self.all_tasks: Ints = np.arange(len(dag))
+        self._aimed = ctx
         self.archive = Archive()
         self.simulations = 0
 
@@ -220,9 +239,19 @@ class Bench:
         layout = self.layout(candidate)
         simulation = self.simulator.run(self.simulator.place_layout(layout))
         self.simulations += 1
-        evaluated = Evaluated(candidate, layout, simulation, self.ctx.rate(simulation))
+        evaluated = Evaluated(candidate, layout, simulation, self._aimed.rate(simulation))
         self.archive.add(evaluated)
         return evaluated
+
+    @property
+    def objective(self) -> Objective:
+        """What candidates are scored by: the context's, unless ``aim`` has set another."""
+        return self._aimed.objective
+
+    def aim(self, objective: Objective) -> None:
+        """Score by another objective from now on, and what is in the archive, too."""
+        self._aimed = replace(self.ctx, objective=objective)
+        self.archive.found = [replace(one, score=self._aimed.rate(one.simulation)) for one in self.archive.found]
 
     def plan(self, candidate: Candidate, planner: str) -> Plan:
         """Return the plan of a candidate, with a reason for each task."""

@@ -24,22 +24,23 @@ def slack_s(bench: Bench, evaluated: Evaluated) -> "Floats":
     """
     import numpy as np
 
-    objective, layout = bench.ctx.objective, evaluated.layout
+    objective, layout = bench.objective, evaluated.layout
     turn_s, begin_s, _, finish_s, visible_s = (np.asarray(column) for column in evaluated.simulation.tasks[:5])
     end_s = evaluated.makespan_s
     if objective.makespan_weight == 0:
-        end_s = max(end_s, math.inf if objective.deadline_s is None else objective.deadline_s)
+        last_s = math.inf if objective.deadline_s is None else objective.deadline_s / bench.ctx.margins[0]
+        end_s = max(end_s, last_s)
     slack = np.where(bench.is_sink, end_s - finish_s, np.inf)
     there_s = np.where(np.isfinite(visible_s), visible_s, finish_s)
     rows = np.repeat(bench.all_tasks, np.diff(bench.up_from))
     remote = evaluated.candidate.worker[rows] != evaluated.candidate.worker[bench.up_task]
     remote |= evaluated.candidate.worker[rows] < 0
     # What the last input of each task from elsewhere lets it begin; a wait on the worker ends then.
-    last_s = np.zeros(len(slack))
-    np.maximum.at(last_s, rows[remote], there_s[bench.up_task[remote]])
+    there_all_s = np.zeros(len(slack))
+    np.maximum.at(there_all_s, rows[remote], there_s[bench.up_task[remote]])
     first = np.asarray(layout.position) == 0
     wait_s = np.where(first, 0.0, begin_s - turn_s)
-    room_s = np.maximum(last_s, np.where(first, 0.0, turn_s))[rows] - there_s[bench.up_task]
+    room_s = np.maximum(there_all_s, np.where(first, 0.0, turn_s))[rows] - there_s[bench.up_task]
     slack_of, room, wait = slack.tolist(), room_s.tolist(), wait_s.tolist()
     up_from, up_task = bench.up_from.tolist(), bench.up_task.tolist()
     following = list(map(int, layout.following))

@@ -17,11 +17,12 @@ import random
 from dataclasses import replace
 
 from faaslab.plan import DagView, Plan
-from faaslab.planners.candidates import Bench, Candidate, Evaluated
+from faaslab.planners.candidates import Bench, Evaluated
 from faaslab.planners.gap_cuts import THRESHOLDS_S, cut_gaps
+from faaslab.planners.objective import Objective
 from faaslab.planners.planner import PlanContext
 from faaslab.planners.portfolio import seeds
-from faaslab.planners.search import climb, polished
+from faaslab.planners.search import improve
 
 POLISHED = 6
 """Seeds that are polished."""
@@ -29,6 +30,10 @@ CLIMBED = 2
 """Candidates that the search starts from."""
 FINALISTS = 10
 """Candidates among which the SLA decides."""
+PARTS_OF_FRONT = 4
+"""By how much a point of a front is searched less than a plan."""
+_LEAST_USD = 1e-12
+"""A cap on cost must be above 0."""
 MOST_SIMULATIONS = 4000
 """Simulations of a search, however small the DAG: more find next to nothing."""
 
@@ -40,49 +45,65 @@ class FaaSLab:
 
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
         """Return the plan; see the module's fidelity card."""
-        bench = Bench(dag, ctx)
-        bench.simulator.expect(min(ctx.budget, MOST_SIMULATIONS * len(dag)))
-        seeded = [found for seed in seeds(bench) for found in _with_gaps_cut(bench, seed)]
-        start = min(seeded, key=lambda found: found.score)
-        best = self._searched(bench, seeded)
+        bench = _seeded(dag, ctx)
+        start = bench.archive.best(1)[0]
+        left = min(MOST_SIMULATIONS, ctx.budget // max(1, len(dag)) - bench.simulations)
+        improve(bench, bench.archive.best(POLISHED), CLIMBED, random.Random(ctx.seed), left)
+        best = bench.archive.best(1)[0]
         chosen = _decide(bench, self.name)
-        improved = {
+        found = {
             "seed": start.candidate.seed,
-            "seed_score": list(start.score),
-            "search_score": list(best.score),
+            "seed_makespan_s": start.makespan_s,
+            "seed_cost_usd": start.cost_usd,
+            "search_makespan_s": best.makespan_s,
+            "search_cost_usd": best.cost_usd,
             "simulations": bench.simulations,
         }
-        return replace(chosen, settings={**chosen.settings, "search": improved})
+        return replace(chosen, settings={**chosen.settings, "search": found})
 
-    def _searched(self, bench: Bench, seeded: list[Evaluated]) -> Evaluated:
-        ranked = _distinct(seeded, POLISHED)
-        ranked = _distinct([polished(bench, found) for found in ranked], CLIMBED)
-        rng = random.Random(bench.ctx.seed)
-        left = min(MOST_SIMULATIONS, bench.ctx.budget // max(1, len(bench.dag)) - bench.simulations)
-        climbed = [climb(bench, found, rng, left // len(ranked)) for found in ranked]
-        return min(climbed, key=lambda found: found.score)
+    def front(self, dag: DagView, ctx: PlanContext, points: int) -> list[Plan]:
+        """Return plans that trade cost for makespan: the fastest that is found for each of some caps on cost.
+
+        Caps are spread evenly by ratio from the cheapest plan to the fastest; for each, the search goes on from what it
+        has found so far. Of all that it came across, the plans with most area between them are returned.
+
+        Args:
+            dag: The DAG.
+            ctx: What planning has to heed, but for the objective.
+            points: How many caps there are.
+        """
+        bench = _seeded(dag, ctx)
+        rng = random.Random(ctx.seed)
+        left = min(MOST_SIMULATIONS, ctx.budget // max(1, len(dag))) // PARTS_OF_FRONT
+
+        def best(objective: Objective) -> Evaluated:
+            bench.aim(objective)
+            improve(bench, bench.archive.best(POLISHED), 1, rng, left)
+            return bench.archive.best(1)[0]
+
+        cheapest, fastest = best(Objective.named("cost")), best(Objective.named("makespan"))
+        low, high = cheapest.cost_usd, fastest.cost_usd
+        caps = [low * (high / low) ** (step / max(1, points - 1)) for step in range(points)] if low > 0 else [high]
+        for cap_usd in caps:
+            best(Objective.named("makespan", cost_cap_usd=max(cap_usd, _LEAST_USD)))
+        return [bench.plan(found.candidate, self.name) for found in bench.archive.spread(points)]
 
 
-def _with_gaps_cut(bench: Bench, seed: Candidate) -> list[Evaluated]:
-    """Return a seed as it is, and with its gaps cut at each threshold."""
-    found = [bench.evaluate(seed)]
-    for threshold_s in THRESHOLDS_S:
-        cut = cut_gaps(found[0], threshold_s)
-        if cut is None:
-            break  # and so do larger ones
-        found.append(bench.evaluate(cut))
-    return found
-
-
-def _distinct(found: list[Evaluated], count: int) -> list[Evaluated]:
-    """Return the best candidates, of those with the same makespan and cost only one."""
-    ranked: dict[tuple[float, ...], Evaluated] = {}
-    for one in sorted(found, key=lambda one: one.score):
-        ranked.setdefault(one.score, one)
-    return list(ranked.values())[:count]
+def _seeded(dag: DagView, ctx: PlanContext) -> Bench:
+    """Return a bench that has seen all seeds, as they are and with their gaps cut at each threshold."""
+    bench = Bench(dag, ctx)
+    bench.simulator.expect(min(ctx.budget, MOST_SIMULATIONS * len(dag)))
+    for seed in seeds(bench):
+        found = bench.evaluate(seed)
+        for threshold_s in THRESHOLDS_S:
+            cut = cut_gaps(found, threshold_s)
+            if cut is None:
+                break  # and so do larger ones
+            bench.evaluate(cut)
+    return bench
 
 
 def _decide(bench: Bench, planner: str) -> Plan:
     """Return the plan that the objective prefers at the SLA, of the best candidates at the median."""
-    finalists = bench.archive.best(FINALISTS)
-    return bench.ctx.best(bench.dag, [bench.plan(found.candidate, planner) for found in finalists])
+    count = 1 if bench.ctx.sla.quantile is None else FINALISTS
+    return bench.ctx.best(bench.dag, [bench.plan(found.candidate, planner) for found in bench.archive.best(count)])

@@ -20,6 +20,24 @@ MOST_PATIENCE = 1500
 """The same for large DAGs, whatever their number of tasks."""
 
 
+def improve(bench: Bench, starts: list[Evaluated], climbs: int, rng: random.Random, simulations: int) -> None:
+    """Polish candidates, and climb from the best of them; what is found is in the bench's archive.
+
+    Args:
+        bench: What evaluates.
+        starts: Where to start, the best first.
+        climbs: From how many of them to climb.
+        rng: Draws the moves.
+        simulations: How many candidates may be evaluated while climbing.
+    """
+    ranked: dict[tuple[float, ...], Evaluated] = {}
+    for one in sorted((polished(bench, found) for found in starts), key=lambda one: one.score):
+        ranked.setdefault(one.score, one)
+    chosen = list(ranked.values())[:climbs]
+    for number, found in enumerate(chosen):
+        climb(bench, found, rng, simulations * (number + 1) // len(chosen) - simulations * number // len(chosen))
+
+
 def polished(bench: Bench, start: Evaluated) -> Evaluated:
     """Return the best that smaller sizes and gap cuts in bulk make of a candidate, taking each as long as it helps."""
     best, improved = start, True
