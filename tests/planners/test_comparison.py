@@ -1,5 +1,6 @@
 """Planners side by side, lower bounds, and limits that can't be kept."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 import faaslab as fl
 from faaslab.graph.generators import fork_join
 from faaslab.model.estimates import DeclaredEstimates
+from faaslab.model.platform import platform_named
 from faaslab.planners import PLANNERS, compare, plan_dag
-from faaslab.planners.bounds import lower_bounds
+from faaslab.planners.bounds import Bounds, lower_bounds
 from faaslab.planners.registry import plan_context
 from tests.plan.dags import FakeDag, dags
 
@@ -18,19 +20,44 @@ CHAIN = FakeDag(((), (0,)), expected_s={0: 2.0, 1: 3.0})
 
 
 def test_bounds_by_hand() -> None:
-    """The longest path at the fastest sizes after a warm start; the cheapest size for each task and one request."""
+    """A cold start, the longest path at the fastest sizes, the last output; each task at its cheapest size."""
+    start_s = 2.26 + 2 * 0.00023
+    put_s = 0.00023 * 1.5 + 1e6 / 75e6
     bounds = lower_bounds(CHAIN, plan_context(CHAIN, sizes=[1769]))
-    assert bounds.makespan_s == pytest.approx(0.025 + 5.0)
-    assert bounds.cost_usd == pytest.approx(5.0 * 1769 / 1024 * 1.66667e-5 + 2e-7)
+    assert bounds.makespan_s == pytest.approx(start_s + 5.0 + put_s)
+    assert bounds.cost_usd == pytest.approx((5.0 + put_s + 2.26) * 1769 / 1024 * 1.66667e-5 + 2e-7)
     none = FakeDag(())
-    assert lower_bounds(none, plan_context(none, sizes=[1769])) == lower_bounds(none, plan_context(none, sizes=[512]))
+    assert lower_bounds(none, plan_context(none, sizes=[1769])) == Bounds(0.0, 0.0)
 
 
-@given(dags(max_tasks=8), st.sampled_from(sorted(PLANNERS)), st.sampled_from(["lambda", "none"]))
-@settings(deadline=None)
-def test_no_plan_is_below_the_bounds(dag: FakeDag, name: str, platform: str) -> None:
+def test_bounds_of_what_workers_share() -> None:
+    """Eight tasks of a second take four on two workers, and eight on one core or in the memory of one worker."""
+    wide = FakeDag(((),) * 8, expected_s=dict.fromkeys(range(8), 1.0), output_bytes=dict.fromkeys(range(8), 0))
+    nothing = platform_named("none")
+    for limits, least_s in (
+        ({"concurrency": 2}, 4.0),
+        ({"cores": 1.0}, 8.0),
+        ({"vcpus": 1.0}, 8.0),
+        ({"memory_mib": 1769.0}, 8.0),
+        ({}, 1.0),
+    ):
+        where = dataclasses.replace(nothing, **limits)
+        assert lower_bounds(wide, plan_context(wide, sizes=[1769], platform=where)).makespan_s == pytest.approx(least_s)
+
+
+@given(
+    dags(max_tasks=8),
+    st.sampled_from(sorted(PLANNERS)),
+    st.sampled_from(["lambda", "none"]),
+    st.sampled_from(["makespan", "cost"]),
+    st.sampled_from([{}, {"concurrency": 2}, {"cores": 1.5}, {"vcpus": 2.0}, {"memory_mib": 4000.0}]),
+)
+def test_no_plan_is_below_the_bounds(
+    dag: FakeDag, name: str, platform: str, objective: str, limits: dict[str, float]
+) -> None:
     """Whatever is planned costs and takes at least as much."""
-    found = compare(dag, [name], platform=platform, sizes=[1024, 3008], draws=8, budget=30_000)
+    where = dataclasses.replace(platform_named(platform), **limits)
+    found = compare(dag, [name], platform=where, sizes=[1024, 3008], objective=objective, draws=8, budget=5000)
     simulation = found.plans[0].simulation
     assert simulation.makespan_s >= found.bounds.makespan_s - 1e-9
     assert simulation.cost_usd >= found.bounds.cost_usd - 1e-12
@@ -57,7 +84,7 @@ def test_side_by_side() -> None:
 
 def test_unreachable_limits() -> None:
     """A deadline or a cap that no plan keeps is an error with what was predicted and what is possible."""
-    with pytest.raises(fl.PlanError, match=r"within 1 s: .*predicted makespan of .*none can be below 5\.0.*s"):
+    with pytest.raises(fl.PlanError, match=r"within 1 s: .*predicted makespan of .*none can be below 7\.27.*s"):
         plan_dag(CHAIN, "els", deadline_s=1.0)
     with pytest.raises(fl.PlanError, match=r"within 1e-09 USD: .*predicted cost"):
         plan_dag(CHAIN, "single_worker", cost_cap_usd=1e-9)
