@@ -23,7 +23,7 @@ from tests.simulate.scene import Known, platform
 
 pytest.importorskip("ortools")
 
-QUICK = 100_000
+QUICK = 1_000_000
 """Simulated tasks of budget: a tenth of the default search."""
 SLOW_START = platform(cold_start_s=2.0, store_latency_s=0.01, upload_bytes_per_s=1e7, download_bytes_per_s=2e7)
 """A platform on which sharing a worker, moving data and reusing a container all matter."""
