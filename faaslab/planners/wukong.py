@@ -33,9 +33,8 @@ class Wukong:
         PlanError: The threshold is negative or not a number.
     """
 
-    name = "wukong"
-
     def __init__(self, threshold_bytes: float | None = None) -> None:
+        self.name = "wukong" if threshold_bytes is None else f"wukong {threshold_bytes / 1e6:g} MB"
         self._policy = None if threshold_bytes is None else FanOutClustering(threshold_bytes)
 
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:

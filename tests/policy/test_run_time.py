@@ -11,10 +11,11 @@ import pytest
 from faaslab.errors import PlanError, TaskFailed
 from faaslab.graph import DAG, generators
 from faaslab.launchers.inline import InlineLauncher
-from faaslab.plan import Plan, check_plan
+from faaslab.plan import Assignment, Plan, check_plan
 from faaslab.planners import plan_dag
 from faaslab.planners.wukong import Wukong
 from faaslab.policy.run_time import Candidate, Choice, FanOutClustering, decide
+from faaslab.simulate import simulate_plan
 from tests.simulate.scene import Known, platform
 from tests.worker.runs import run_on
 from tests.worker.steps import Bench, before_task
@@ -71,6 +72,23 @@ def test_impossible_choices_are_refused(choice: Any, message: str) -> None:
 def test_fan_out_clustering(output_bytes: int, take: int) -> None:
     """From the threshold on all stay, below it one."""
     assert FanOutClustering(100).choose("t", output_bytes, CANDIDATES) == Choice(take)
+
+
+def test_thresholds_of_wukong() -> None:
+    """Off, or above an output, its consumers get workers of their own; below it, they run where the output is."""
+    dag = DAG(generators.fan(6))
+    known = Known([1.0] * len(dag), {0: 20_000_000})
+    runs = {}
+    for threshold_bytes in (None, 5e6, 200e6):
+        plan = plan_dag(dag, Wukong(threshold_bytes))
+        runs[plan.planner] = simulate_plan(dag, plan, known, platform())
+    assert {name: run.invocations for name, run in runs.items()} == {"wukong": 6, "wukong 5 MB": 1, "wukong 200 MB": 6}
+    assert {name: run.stored_bytes > 1e6 for name, run in runs.items()} == {
+        "wukong": True,
+        "wukong 5 MB": False,
+        "wukong 200 MB": True,
+    }
+    assert runs["wukong 5 MB"].workers[0].tasks == tuple(range(8))
 
 
 @pytest.mark.parametrize("threshold", [-1, float("nan")])
@@ -182,16 +200,12 @@ def test_a_policy_with_a_bug_fails_the_run() -> None:
     ended = run_on(InlineLauncher(1), dag, plan)
     assert isinstance(ended.error, TaskFailed)
     assert "policy can't be asked what follows it: KeyError: 'what'" in str(ended.error)
-    from faaslab.simulate import simulate_plan
-
     with pytest.raises(KeyError):
         simulate_plan(dag, plan, Known([1, 1]), platform())
 
 
 def test_only_those_of_its_size_are_taken() -> None:
     """A worker takes no task that is planned at another size."""
-    from faaslab.plan import Assignment
-
     dag = DAG(generators.fan(2))
     places = [Assignment(None, size_mib) for size_mib in (1769, 512, 1769, 1769)]
     bench = Bench(dag, Plan.for_dag(dag, "by hand", places, policy=FanOutClustering(0)))

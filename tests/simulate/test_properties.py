@@ -106,7 +106,7 @@ def test_placement_follows_the_policy(dag: FakeDag, planner: str, skip_storage: 
         )
         told = out_task[out_from[task] : out_from[task + 1]]
         assert told == [waiting.task for waiting in way.waiting]
-        assert placed.arrays[19][task] == way.take or not told
+        assert placed.arrays[20][task] == way.take or not told
         assert [missing[other] for other in told] == [waiting.expected for waiting in way.waiting]
         assert [bool(is_gate[other]) for other in told] == [waiting.gate for waiting in way.waiting]
         if visible or way.waiting:
