@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.plan.report import policy_text
@@ -37,6 +39,7 @@ def trace_of(simulation: Simulation) -> Trace:
         raise PlanError("a layout without a plan was simulated; only the simulation of a plan has a trace")
     defaults = asdict(Prices())
     limits = {"cores": platform.cores, "client_invokes_per_s": platform.client_invokes_per_s}
+    promised = plan.predicted.promise if plan.predicted is not None else None
     manifest = Manifest(
         run=LAUNCHER,
         dag_name=dag.name,
@@ -53,6 +56,7 @@ def trace_of(simulation: Simulation) -> Trace:
                 "concurrency": platform.concurrency,
                 **{name: value for name, value in limits.items() if value < math.inf},
             },
+            **({} if promised is None else {"predicted": msgspec.to_builtins(promised)}),
         },
         prices={name: value for name, value in asdict(platform.prices).items() if value != defaults[name]},
         versions=versions(),
