@@ -116,7 +116,7 @@ def _task_events(
     if begin_s > turn_s:
         yield WorkerWaited(begin_s, name, task, begin_s - turn_s)
     yield TaskStarted(begin_s, task, name, container, attempt)
-    took_s = max(0.0, start_s - begin_s - flat.arrays[4][task] * latency_s)
+    took_s = max(0.0, start_s - begin_s - int(flat.arrays[4][task]) * latency_s)
     input_bytes = 0
     for upstream, source in zip(flat.upstreams[task], simulation.sources(task), strict=True):
         size = flat.output_bytes[upstream]
