@@ -133,7 +133,7 @@ SMOKE = Params(
 DEMO = replace(SMOKE, truths=10, warm_up=60, tests=10)
 """Minutes: 100 runs of each shape."""
 
-PAPER = replace(SMOKE, truths=80, training=5, warm_up=100, tests=5, draws=256)
+PAPER = replace(SMOKE, truths=80, training=5, warm_up=100, tests=5, batch=20, draws=128)
 """400 runs of each shape, as many as it takes to tell 85 % from 90 %; of many truths, as runs of one share what its
 promises were calibrated on."""
 
@@ -200,7 +200,7 @@ class Truth:
         shown_s = self._median_s * np.exp(luck) * straggling
         took_s = (shown_s * self._overhead).tolist()
         seed = int(rng.integers(2**31))
-        trace = simulate_plan(self.dag, plan, Drawn(took_s), self._platform, draws=Draws(seed)).trace()
+        simulation = simulate_plan(self.dag, plan, Drawn(took_s), self._platform, draws=Draws(seed))
         promise = None if plan.predicted is None else plan.predicted.promise
         source = Source(
             run=f"run-{number}",
@@ -208,12 +208,12 @@ class Truth:
             structure_hash=self.dag.structure_hash,
             recorded_s=float(number),
             planner=plan.planner,
-            makespan_s=trace.metrics["makespan_s"],
+            makespan_s=float(simulation.makespan_s),
             predicted="" if promise is None else msgspec.json.encode(promise).decode(),
         )
         samples = [
             replace(sample, seconds=float(shown_s[sample.task])) if sample.what == "exec" else sample
-            for sample in samples_of(trace, self.dag)
+            for sample in samples_of(simulation.trace(), self.dag)
         ]
         return source, samples
 

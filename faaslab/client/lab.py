@@ -137,7 +137,8 @@ class Lab:
             planner: Name of a planner or a planner object.
             name: Name of the workflow, if ``outputs`` is no DAG yet.
             progress: Show a bar.
-            planning: Further arguments of planning: ``sizes``, ``optimizations``, ``seed``.
+            planning: Further arguments of planning: ``sizes``, ``optimizations``, ``seed`` …; ``predict=True`` keeps
+                with the run what was predicted of it.
 
         Raises:
             PlanError: The plan is for another DAG, or can't be run.

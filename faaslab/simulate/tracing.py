@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.plan.report import policy_text
@@ -37,6 +39,7 @@ def trace_of(simulation: Simulation) -> Trace:
         raise PlanError("a layout without a plan was simulated; only the simulation of a plan has a trace")
     defaults = asdict(Prices())
     limits = {"cores": platform.cores, "client_invokes_per_s": platform.client_invokes_per_s}
+    promised = plan.predicted.promise if plan.predicted is not None else None
     manifest = Manifest(
         run=LAUNCHER,
         dag_name=dag.name,
@@ -53,6 +56,7 @@ def trace_of(simulation: Simulation) -> Trace:
                 "concurrency": platform.concurrency,
                 **{name: value for name, value in limits.items() if value < math.inf},
             },
+            **({} if promised is None else {"predicted": msgspec.to_builtins(promised)}),
         },
         prices={name: value for name, value in asdict(platform.prices).items() if value != defaults[name]},
         versions=versions(),
@@ -112,7 +116,7 @@ def _task_events(
     if begin_s > turn_s:
         yield WorkerWaited(begin_s, name, task, begin_s - turn_s)
     yield TaskStarted(begin_s, task, name, container, attempt)
-    took_s = max(0.0, start_s - begin_s - flat.arrays[4][task] * latency_s)
+    took_s = max(0.0, start_s - begin_s - int(flat.arrays[4][task]) * latency_s)
     input_bytes = 0
     for upstream, source in zip(flat.upstreams[task], simulation.sources(task), strict=True):
         size = flat.output_bytes[upstream]

@@ -105,6 +105,13 @@ def test_history_sharpens_predictions(tmp_path: Path) -> None:
     assert before >= 3.0  # a second each is assumed of what is not known
     assert after < 0.1
     kept = history.snapshot()
-    assert dag.plan("els", history=kept) == dag.plan("els", history=kept)
+    plan = dag.plan("els", history=kept)
+    assert plan == dag.plan("els", history=kept)
+    simulated = fl.simulate(dag, plan, history=kept, platform="none", seed=1)
+    assert simulated.metrics["makespan_s"] < 0.1
+    assert simulated.manifest.settings["predicted"]["platform"] == "lambda"
+    assert simulated.events != fl.simulate(dag, plan, history=history, platform="none", seed=2).events
     with pytest.raises(fl.PlanError, match="both estimates and history"):
         dag.plan("els", history=kept, estimates=DeclaredEstimates(dag))
+    with pytest.raises(fl.PlanError, match="both estimates and history"):
+        fl.simulate(dag, plan, history=kept, estimates=DeclaredEstimates(dag))
