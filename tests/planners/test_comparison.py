@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import faaslab as fl
@@ -27,7 +27,6 @@ def test_bounds_by_hand() -> None:
 
 
 @given(dags(max_tasks=8), st.sampled_from(sorted(PLANNERS)), st.sampled_from(["lambda", "none"]))
-@settings(deadline=None)
 def test_no_plan_is_below_the_bounds(dag: FakeDag, name: str, platform: str) -> None:
     """Whatever is planned costs and takes at least as much."""
     found = compare(dag, [name], platform=platform, sizes=[1024, 3008], draws=8, budget=30_000)
