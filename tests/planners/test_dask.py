@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from faaslab.errors import ConfigError, PlannerUnavailable
@@ -81,7 +81,6 @@ def test_same_plan_in_every_process() -> None:
 
 
 @given(dags(), st.integers(1, 5), st.sampled_from([1.1, math.inf]), st.sampled_from([0, 10**7, 10**9]))
-@settings(deadline=None)
 def test_a_cluster_runs_it_as_dask_would(dag: FakeDag, workers: int, saturation: float, nbytes: int) -> None:
     """Simulated on a cluster, the plan takes exactly the course that it was read off."""
     known = Known([1.0 + task % 4 / 4 for task in range(len(dag))], dict.fromkeys(range(len(dag)), nbytes))

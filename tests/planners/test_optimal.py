@@ -80,7 +80,7 @@ def known(draw_seconds: list[float], draw_mb: list[float]) -> Known:
     st.sampled_from(["makespan", "cost", 20_000.0]),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_no_plan_is_better(
     dag: FakeDag, seconds: list[float], megabytes: list[float], objective: str | float, two_sizes: bool
 ) -> None:
@@ -98,7 +98,7 @@ def test_no_plan_is_better(
 
 
 @given(dags(max_tasks=7), st.sampled_from(["makespan", "cost"]), st.sampled_from(["lambda", "none"]))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_no_planner_is_better(dag: FakeDag, objective: str, where: str) -> None:
     """Whatever the others find is not better, nor, if it has fixed workers, below the bound."""
     planning = {"sizes": [3008], "objective": objective, "platform": where, "budget": QUICK}

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from faaslab.errors import ConfigError, PlanError, PlannerUnavailable
@@ -14,7 +14,6 @@ BUDGET = 30_000
 
 
 @given(dag=dags(max_tasks=8), name=st.sampled_from(sorted(PLANNERS)))
-@settings(deadline=None)
 def test_every_planner_makes_runnable_plans(dag: FakeDag, name: str) -> None:
     """A plan of any planner for any DAG passes the checker, explains every task and survives JSON."""
     plan = plan_dag(dag, name, budget=BUDGET)
