@@ -242,7 +242,7 @@ class DAG:
 
     def profile(self, sizes: Iterable[int], **settings: Any) -> Any:
         """Run the DAG several times at each size, so that the history knows it; see ``client.profiling.profile``."""
-        from faaslab.client.profiling import profile
+        from faaslab.client import profile
 
         return profile(self, sizes, **settings)
 
