@@ -282,7 +282,6 @@ class _Measured:
             upload_bytes_per_s=_per_s(store_byte_s),
             download_bytes_per_s=_per_s(fetch_byte_s),
             store_latency_s=fetch_s,
-            store_sigma=self._scatter("in", fetch_s, fetch_byte_s),
             store_s=store_s,
             task_s=task_s,
             task_bytes_per_s=_per_s(task_byte_s),
@@ -305,14 +304,6 @@ class _Measured:
             if shortest_s * len(seconds) < seconds.sum():
                 latency_s, byte_s = shortest_s, float((seconds.sum() - len(seconds) * shortest_s) / sizes.sum())
         return latency_s, byte_s
-
-    def _scatter(self, what: What, fixed_s: float, byte_s: float) -> float:
-        """Return the standard deviation of the logarithms of measured over expected times."""
-        import numpy as np
-
-        sizes, seconds = self.samples[what]
-        expected = np.maximum(LEAST_S, fixed_s + byte_s * sizes)
-        return float(np.log(seconds / expected).std()) if len(seconds) else 0.0
 
     def _imports_s(self, task_s: float, task_byte_s: float) -> float:
         """Return how much longer a first task in a container takes than others: it imports what tasks import."""
