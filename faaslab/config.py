@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 from faaslab.errors import ConfigError
@@ -52,7 +53,10 @@ class Config:
     log_bytes: int = 64 * 1024
     """How much of a task's printed output is kept (its end)."""
     runs_dir: str = ".faaslab/runs"
-    """Folder where traces of runs are saved, relative to the client's working directory."""
+    """Folder where traces of runs are saved, relative to the client's working directory; empty: nowhere."""
+    history_dir: str | None = None
+    """Folder of the history that real runs are recorded in and plans learn from; None: ``history`` beside ``runs_dir``,
+    or none if that is empty. Empty: none."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -64,6 +68,13 @@ class Config:
                 f"Config.heartbeat_s is {self.heartbeat_s} s, must be above 0 and at most half of lease_s, "
                 f"{self.lease_s} s"
             )
+
+    @property
+    def history_folder(self) -> Path | None:
+        """Where the history is; None: there is none."""
+        if self.history_dir is not None:
+            return Path(self.history_dir) if self.history_dir else None
+        return Path(self.runs_dir).parent / "history" if self.runs_dir else None
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -78,7 +89,7 @@ class Config:
             text = os.environ.get(ENV_PREFIX + name.upper())
             if text is None:
                 continue
-            kind: type[Any] = type(field.default)
+            kind: type[Any] = str if field.default is None else type(field.default)
             try:
                 values[name] = kind(text)
             except ValueError:

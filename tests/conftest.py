@@ -15,6 +15,9 @@ from faaslab.launchers import engine
 hypothesis.settings.register_profile("faaslab", deadline=None)
 hypothesis.settings.load_profile("faaslab")
 
+os.environ["FAASLAB_HISTORY_DIR"] = ""
+"""Tests neither learn from earlier runs nor leave any behind, unless they say where."""
+
 
 @pytest.fixture(scope="session")
 def redis_server_path() -> Path:

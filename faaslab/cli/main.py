@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from faaslab import __version__
-from faaslab.cli import image, trace
+from faaslab.cli import history, image, trace
 from faaslab.cli.bench import bench
 from faaslab.cli.doctor import doctor
 from faaslab.cli.plan import plan, simulate
@@ -21,6 +21,7 @@ app.command()(simulate)
 app.command()(bench)
 app.add_typer(image.app, name="image")
 app.add_typer(trace.app, name="trace")
+app.add_typer(history.app, name="history")
 
 
 def _print_version(asked: bool) -> None:

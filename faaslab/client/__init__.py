@@ -6,9 +6,10 @@ if TYPE_CHECKING:
     from faaslab.client.default import close, compute, submit
     from faaslab.client.lab import Lab
     from faaslab.client.opening import open_run
+    from faaslab.client.profiling import profile
     from faaslab.client.run import Run
 
-__all__ = ["Lab", "Run", "close", "compute", "open_run", "submit"]
+__all__ = ["Lab", "Run", "close", "compute", "open_run", "profile", "submit"]
 
 _HOMES = {
     "Lab": "lab",
@@ -16,6 +17,7 @@ _HOMES = {
     "close": "default",
     "compute": "default",
     "open_run": "opening",
+    "profile": "profiling",
     "submit": "default",
 }
 

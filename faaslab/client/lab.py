@@ -19,9 +19,10 @@ from faaslab.client.hosting import POOL_S, Host, new_id
 from faaslab.client.run import Run
 from faaslab.client.submission import RunIdentity, build_spec
 from faaslab.config import Config
-from faaslab.errors import FaaSLabError, LauncherError, RunError, RunTimeout, StateLost, StorageError
+from faaslab.errors import FaaSLabError, LauncherError, RunError, StateLost, StorageError
 from faaslab.graph import DAG
 from faaslab.launchers.pool import Limits, fitting
+from faaslab.model.knowledge import history_of
 from faaslab.plan import Plan, check_plan
 from faaslab.plan.report import policy_text
 from faaslab.planners import Planner, plan_dag
@@ -137,8 +138,8 @@ class Lab:
             planner: Name of a planner or a planner object.
             name: Name of the workflow, if ``outputs`` is no DAG yet.
             progress: Show a bar.
-            planning: Further arguments of planning: ``sizes``, ``optimizations``, ``seed`` …; ``predict=True`` keeps
-                with the run what was predicted of it.
+            planning: Further arguments of planning: ``sizes``, ``optimizations``, ``seed``, ``history`` (by default
+                what runs of this lab are recorded in) …; ``predict=True`` keeps with the run what was predicted of it.
 
         Raises:
             PlanError: The plan is for another DAG, or can't be run.
@@ -154,6 +155,8 @@ class Lab:
             )
         dag = outputs if isinstance(outputs, DAG) else DAG(outputs, name=name)
         if plan is None:
+            if "estimates" not in planning:
+                planning.setdefault("history", history_of(self.config))
             plan = plan_dag(dag, planner, **planning)
         else:
             check_plan(dag, plan)
@@ -172,6 +175,8 @@ class Lab:
             dilation=self.launcher.time_dilation if isinstance(self.launcher, RemoteLauncher) else 1.0,
             death=self._death,
             runs_dir=Path(self.config.runs_dir) if self.config.runs_dir else None,
+            # Runs in this process are for trying out, and virtual ones take what a model says.
+            history=self.config.history_folder if isinstance(self.launcher, RemoteLauncher) else None,
         )
         if progress:
             bars.show(run)
@@ -351,7 +356,7 @@ class Lab:
             self._drop_host()
         for run in runs:
             # What could not be written is told by ``saved`` and must not hide why the lab is closed.
-            with contextlib.suppress(RunTimeout, OSError):
+            with contextlib.suppress(Exception):
                 run.saved()
 
     def __enter__(self) -> Self:

@@ -57,11 +57,13 @@ class Run:
         dilation: float = 1.0,
         death: Callable[[], FaaSLabError | None],
         runs_dir: Path | None,
+        history: Path | None = None,
     ) -> None:
         self.id = run_id
         self.dag = dag
         self.plan = plan
         self.folder = runs_dir / run_id if runs_dir is not None else None
+        self._history = history
         self._storage = storage
         self._codec = codec
         self._manifest = manifest
@@ -165,11 +167,11 @@ class Run:
         )
 
     def saved(self, timeout: float = 60.0) -> Path | None:
-        """Wait until the trace is on disk; returns its folder, None if it is not kept.
+        """Wait until the trace is on disk, and the history has learnt from it; returns its folder, None: not kept.
 
         Raises:
             RunTimeout: It is not there in time.
-            OSError: It could not be written.
+            Exception: It could not be written, or not be recorded.
         """
         if not self._saved.wait(timeout):
             raise RunTimeout(f"the trace of run {self.id} is not saved after {timeout:g} s")
@@ -301,11 +303,15 @@ class Run:
             self._future.set_exception(error)
 
     def _save(self) -> None:
-        """Write the trace to disk, after the result is out."""
+        """Write the trace to disk and record it in the history, after the result is out."""
         try:
             if self.folder is not None:
                 self._manifest = msgspec.structs.replace(self._manifest, git_commit=git_commit(Path.cwd()))
                 self.trace.save(self.folder)
+            if self._history is not None and self.status == "finished":
+                from faaslab.model.history import History
+
+                History(self._history).record(self.trace, self.dag)
         except Exception as error:  # told by ``saved``; a full disk must not take the result away
             self._save_error = error
         finally:

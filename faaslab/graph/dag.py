@@ -240,6 +240,12 @@ class DAG:
 
         return plan_dag(self, planner, predict=predict, **settings)
 
+    def profile(self, sizes: Iterable[int], **settings: Any) -> Any:
+        """Run the DAG several times at each size, so that the history knows it; see ``client.profiling.profile``."""
+        from faaslab.client import profile
+
+        return profile(self, sizes, **settings)
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {task_id: number for number, task_id in enumerate(self.ids)}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from faaslab.errors import ConfigError
 from faaslab.launchers.requirements import read_requirements
-from faaslab.model.profiles import THIS_MACHINE, PlatformProfile, profile_named
+from faaslab.model.profiles import DELAYS, THIS_MACHINE, PlatformProfile, profile_named
 from faaslab.model.sizes import vcpus
 from faaslab.protocol.emulation import Emulation
 from faaslab.protocol.launcher import RemoteLauncher
@@ -67,7 +67,7 @@ class EmulatingLauncher(RemoteLauncher):
         kind = type(self).__name__
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"{kind}.limit is {self.limit}, must be at least 1 container")
-        for name in (*_EMULATED, "keep_alive_s", "sigma"):
+        for name in (*DELAYS, "keep_alive_s", "sigma"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"{kind}.{name} is {value}, must be 0 or more")
@@ -94,7 +94,7 @@ class EmulatingLauncher(RemoteLauncher):
         """The delays in force: those given, else the profile's."""
         platform = self.platform
         return Emulation(
-            **{name: self._in_force(name) for name in _EMULATED},
+            **{name: self._in_force(name) for name in DELAYS},
             cold_start_sigma=platform.cold_start_sigma if self.sigma is None else self.sigma,
             invocation_sigma=platform.invocation_sigma if self.sigma is None else self.sigma,
             store_sigma=platform.store_sigma,
@@ -114,7 +114,7 @@ class EmulatingLauncher(RemoteLauncher):
 
     def _in_force(self, name: str) -> float:
         given: float | None = getattr(self, name)
-        if given is None and name in _EMULATED and self.enforces_sizes and self.platform.name == THIS_MACHINE:
+        if given is None and name in DELAYS and self.enforces_sizes and self.platform.name == THIS_MACHINE:
             return 0.0  # it was measured on these very containers, which are as slow as that by themselves
         return float(getattr(self.platform, name)) if given is None else given
 
@@ -123,12 +123,3 @@ class EmulatingLauncher(RemoteLauncher):
         in_force = {**asdict(self.emulation), "keep_alive_s": self._in_force("keep_alive_s")}
         told = {**asdict(self), **in_force, "profile": self.platform.name, "requirements": list(self.requirements)}
         return {"name": self.name, **told, "concurrency": self.concurrency}
-
-
-_EMULATED = (
-    "cold_start_s",
-    "invocation_latency_s",
-    "store_latency_s",
-    "upload_bytes_per_s",
-    "download_bytes_per_s",
-)

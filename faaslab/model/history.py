@@ -145,7 +145,7 @@ class History:
     """Traces of earlier runs, bounded, in a folder.
 
     Args:
-        folder: Where; it is made if it does not exist. None: ``history`` beside ``Config.runs_dir``.
+        folder: Where; it is made if it does not exist. None: where ``Config`` says, by default ``.faaslab/history``.
         keep_samples: The newest so many samples of each kind are kept: same measurement, function, size, launcher and
             platform.
         keep_runs: Runs that are older than the newest so many are dropped.
@@ -166,7 +166,8 @@ class History:
         if keep_samples < 1 or keep_runs < 1:
             raise ConfigError(f"History keeps {keep_samples} samples and {keep_runs} runs, both must be 1 or more")
         if folder is None:
-            folder = Path(Config.from_env().runs_dir or Config().runs_dir).parent / "history"
+            folder = Config.from_env().history_folder or Config().history_folder
+        assert folder is not None  # the defaults name one
         self.folder = Path(folder)
         self.keep_samples = keep_samples
         self.keep_runs = keep_runs

@@ -24,6 +24,7 @@ class Platform:
         vcpus: How many vCPUs all containers together may have; infinite: no limit.
         memory_mib: How much memory their sizes together may be.
         cores: CPUs that all containers share; infinite: each has its own, as in a cloud.
+        sizes_enforced: Whether workers have the CPU of their size; without, each uses a whole core whatever its size.
         client_invokes_per_s: How fast the first invocations of a run follow each other; infinite: they come together,
             as from our client, which hands them to the store in one call.
 
@@ -37,6 +38,7 @@ class Platform:
     vcpus: float = math.inf
     memory_mib: float = math.inf
     cores: float = math.inf
+    sizes_enforced: bool = True
     client_invokes_per_s: float = math.inf
 
     def __post_init__(self) -> None:
@@ -66,10 +68,11 @@ def platform_named(name: str) -> Platform:
     profile = profile_named(name)
     if name in PROFILES:
         return Platform(profile)
-    return Platform(profile, cores=float(max(1, _usable_cores() - 1)))
+    return Platform(profile, cores=float(max(1, usable_cores() - 1)))
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores of this machine this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no affinity

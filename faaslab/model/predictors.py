@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from faaslab.errors import ConfigError, PlanError
-from faaslab.model.estimates import Basis, DeclaredEstimates, Estimates
-from faaslab.model.history import History, Snapshot
+from faaslab.errors import ConfigError
+from faaslab.model.estimates import Basis, DeclaredEstimates
+from faaslab.model.history import Snapshot
 from faaslab.model.learning import Effects, FunctionModel, effective_sizes, learn_functions
 from faaslab.model.platform_times import Direction, PlatformTimes, StartKind, StartTime, TransferTime, widened
 from faaslab.model.samples import MEASURED, WHATS, Sample, SampleColumns, Source, constant_bytes, model_name
@@ -58,7 +58,7 @@ class Predictor:
         time_shares: How the variance of execution times splits into run, worker, task and rest.
         sizes_enforced: Whether predictions are for workers that have the CPU of their size.
         learnt: Number of executions learnt from.
-        left_out: Number of executions not learnt from, because others had the CPU.
+        contended: For how many of them others had the CPU; what that took is not learnt.
         digest: Hash of the history that it was made from; empty: from single samples.
     """
 
@@ -67,7 +67,7 @@ class Predictor:
     time_shares: Shares
     sizes_enforced: bool
     learnt: int
-    left_out: int
+    contended: int
     digest: str
     _time_effects: Effects
     _output_effects: Effects
@@ -118,7 +118,7 @@ class Predictor:
 
         usable = np.isfinite(columns.seconds) & (columns.seconds >= 0) & (columns.size_mib > 0)
         executions = usable & (columns.what == WHATS.index("exec"))
-        learnt = learn_functions(columns.take(executions & ~columns.contended), sizes_enforced)
+        learnt = learn_functions(columns.take(executions).alone(), sizes_enforced)
         size_mib, _ = effective_sizes(columns)
         transfers: dict[Direction, TransferTime] = {}
         starts: dict[StartKind, StartTime] = {}
@@ -140,7 +140,7 @@ class Predictor:
             time_shares=learnt.time_shares,
             sizes_enforced=sizes_enforced,
             learnt=learnt.samples,
-            left_out=int((executions & columns.contended).sum()),
+            contended=int((executions & columns.contended).sum()),
             digest=digest,
             _time_effects=learnt.time_effects,
             _output_effects=learnt.output_effects,
@@ -173,8 +173,8 @@ class Predictor:
 
     def __repr__(self) -> str:
         return (
-            f"Predictor({len(self.functions)} functions from {self.learnt} executions, {self.left_out} contended ones "
-            "left out)"
+            f"Predictor({len(self.functions)} functions from {self.learnt} executions, {self.contended} of them "
+            "contended)"
         )
 
 
@@ -221,6 +221,11 @@ class PredictedEstimates:
                     expected *= self._declared.output_bytes(task)
                 factor = math.exp(outputs.get((structure, task), _NO_EFFECT)[0])
                 self._outputs.append(max(1.0, expected * factor))
+
+    @property
+    def history(self) -> str:
+        """Digest of the snapshot that this was learnt from."""
+        return self.predictor.digest
 
     def _known(self, kind: "Kind") -> FunctionModel | None:
         """Return what was learnt of tasks of a kind, if it applies: a multiple of what they declare needs that."""
@@ -311,32 +316,3 @@ class PredictedEstimates:
                 unit = self._declared.exec_s(task, MIB_PER_VCPU) if model.scales_time else 1.0
                 seconds[task] = value * unit * math.exp(effect) if effect else value * unit
         return seconds
-
-
-def known_estimates(
-    dag: Any, estimates: Estimates | None = None, history: History | Snapshot | None = None
-) -> Estimates:
-    """Return what is known of a DAG's tasks: the given estimates, what a history teaches, or what users declared.
-
-    Raises:
-        PlanError: See ``check_knowledge``.
-    """
-    check_knowledge(dag, estimates, history)
-    if history is None:
-        return DeclaredEstimates(dag) if estimates is None else estimates
-    snapshot = history.snapshot() if isinstance(history, History) else history
-    return Predictor.from_history(snapshot).estimates(dag)
-
-
-def check_knowledge(dag: Any, estimates: Estimates | None, history: History | Snapshot | None) -> None:
-    """Check that tasks' times can be had from what is given.
-
-    Raises:
-        PlanError: Both are given, or a history for something that has no functions by which to know its tasks.
-    """
-    from faaslab.graph.dag import DAG
-
-    if history is not None and estimates is not None:
-        raise PlanError("both estimates and history are given; tasks' times come from one of them")
-    if history is not None and not isinstance(dag, DAG):
-        raise PlanError(f"a history knows tasks by their functions, which {type(dag).__name__} has not; plan a DAG")

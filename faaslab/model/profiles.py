@@ -22,6 +22,16 @@ DEFAULT_KEEP_ALIVE_S = 60.0
 """How long idle containers stay where no platform is emulated: long enough to run the next cell of a notebook."""
 
 
+DELAYS = (
+    "cold_start_s",
+    "invocation_latency_s",
+    "store_latency_s",
+    "upload_bytes_per_s",
+    "download_bytes_per_s",
+)
+"""What a launcher can emulate of a profile."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlatformProfile:
     """How slow a platform is around the tasks; zeros: no slower than the machine that runs them.
@@ -38,6 +48,11 @@ class PlatformProfile:
         download_bytes_per_s: What one worker can receive from the store; 0: not limited.
         store_latency_s: Median round trip between a worker and the store.
         store_sigma: Standard deviation of its logarithm.
+        store_s: What storing an output takes beside round trips and bandwidth.
+        task_s: What the engine needs around a task, beside transfers.
+        task_bytes_per_s: How fast a worker serializes outputs that it keeps, and copies inputs that it has; 0: at once.
+        submit_s: From a run's submission until its first invocations are asked for.
+        submit_bytes_per_s: How fast code and constants go to the store before; 0: at once.
 
     Raises:
         ConfigError: The name or the source is empty, or a number is negative or not finite.
@@ -54,6 +69,11 @@ class PlatformProfile:
     download_bytes_per_s: float = 0.0
     store_latency_s: float = 0.0
     store_sigma: float = 0.0
+    store_s: float = 0.0
+    task_s: float = 0.0
+    task_bytes_per_s: float = 0.0
+    submit_s: float = 0.0
+    submit_bytes_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         for about in fields(self):

@@ -72,6 +72,11 @@ class PlanContext:
         """What is known of the DAG's tasks: times by size, outputs, how they vary, and what each rests on."""
         return self.learn()
 
+    @property
+    def history(self) -> str:
+        """Digest of the history that the predictor has learnt from; empty: from none, or nobody has asked for it."""
+        return str(getattr(vars(self).get("predictor"), "history", ""))
+
     def simulator(self, dag: DagView) -> Simulator:
         """Return the simulator of this platform with a DAG's predictor, made once."""
         found = self._simulators.get(id(dag))
@@ -231,6 +236,7 @@ class PlanContext:
                 "platform": self.platform.name,
                 "objective": asdict(self.objective),
                 "sla": self.sla.name,
+                "history": self.history,
             },
             reasons=reasons,
             policy=policy,

@@ -7,9 +7,10 @@ from typing import Any
 
 from faaslab.errors import PlanError
 from faaslab.model.estimates import Estimates
-from faaslab.model.history import History, Snapshot
-from faaslab.model.platform import Platform, platform_named
-from faaslab.model.predictors import check_knowledge, known_estimates
+from faaslab.model.history import Snapshot
+from faaslab.model.knowledge import HistoryLike, check_knowledge, known_estimates, snapshot_of
+from faaslab.model.measured import MeasuredLauncher, platform_from
+from faaslab.model.platform import Platform
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, Predicted, check_plan
@@ -72,12 +73,12 @@ def plan_context(
     seed: int = 0,
     sla: str | Sla = "average",
     budget: int = DEFAULT_BUDGET,
-    platform: str | Platform = "lambda",
+    platform: "str | Platform | MeasuredLauncher" = "lambda",
     objective: str | float = "makespan",
     deadline_s: float | None = None,
     cost_cap_usd: float | None = None,
     estimates: Estimates | None = None,
-    history: History | Snapshot | None = None,
+    history: HistoryLike = None,
 ) -> PlanContext:
     """Return what planners are told about planning ``dag``.
 
@@ -88,31 +89,35 @@ def plan_context(
         seed: For planners that draw random numbers.
         sla: ``"average"``, or the percentile with which makespan and cost are predicted, like ``"p90"``.
         budget: How much a planner may search, in simulated tasks: simulations of a plan times its number of tasks.
-        platform: What the plan is for: a name (``"lambda"``, ``"openwhisk"``, ``"this machine"``, ``"none"``), or a
-            platform. Planners that predict nothing don't ask.
+        platform: What the plan is for: a name (``"lambda"``, ``"openwhisk"``, ``"this machine"``, ``"none"``), a
+            platform, or a launcher (``"process"``, ``"docker"``, or one with settings of its own): what its runs in the
+            history have shown it to be.
         objective: ``"makespan"``, ``"cost"``, or how many seconds of makespan a dollar is worth.
         deadline_s: Makespan that must not be exceeded.
         cost_cap_usd: Cost that must not be exceeded.
-        estimates: What is known of the tasks; None: what ``@task(expected_s=, output_bytes=)`` says of them.
-        history: What earlier runs teach of them, in place of ``estimates``.
+        estimates: What is known of the tasks, in place of what a history teaches.
+        history: Earlier runs to learn from: a ``History``, a snapshot of one, or a folder with one. None: the default
+            one (``Config.history_dir``), if there is any. False: none. What it does not know is as ``@task(expected_s=,
+            output_bytes=)`` says. It is read when a planner asks what is known of a task, which not all do.
 
     Raises:
-        ConfigError: No size, one that no worker can have, or there is no such platform.
+        ConfigError: No size, one that no worker can have, or there is no such platform, or no such history.
         PlanError: An optimization, the objective or the SLA is unknown, a limit or the budget is not above 0, or both
             ``estimates`` and ``history`` are given.
     """
     if budget < 1:
         raise PlanError(f"budget is {budget!r}, must be 1 simulated task or more")
-
     check_knowledge(dag, estimates, history)
 
     @cache
     def recall() -> Snapshot | None:
-        return history.snapshot() if isinstance(history, History) else history
+        return None if estimates is not None else snapshot_of(history)
+
+    where = platform_from(platform, history, dag)
 
     @cache
     def learn() -> Estimates:
-        return known_estimates(dag, estimates, recall())
+        return known_estimates(dag, estimates, recall() or False, sizes_enforced=where.sizes_enforced)
 
     if sizes is None:
         asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
@@ -125,7 +130,7 @@ def plan_context(
         sla=Sla.named(sla),
         budget=budget,
         optimizations=_optimizations(optimizations),
-        platform=platform if isinstance(platform, Platform) else platform_named(platform),
+        platform=where,
         objective=Objective.named(objective, deadline_s, cost_cap_usd),
     )
 

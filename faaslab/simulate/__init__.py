@@ -2,11 +2,12 @@
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faaslab.model.estimates import Estimates
-from faaslab.model.platform import Platform, platform_named
-from faaslab.model.predictors import known_estimates
+from faaslab.model.knowledge import HistoryLike, check_knowledge, known_estimates
+from faaslab.model.measured import MeasuredLauncher, platform_from
+from faaslab.model.platform import Platform
 from faaslab.plan import DagView, Plan, check_plan
 from faaslab.simulate.draws import Draws
 from faaslab.simulate.montecarlo import Outcomes, monte_carlo
@@ -14,9 +15,6 @@ from faaslab.simulate.placement import FlatDag, Layout, Placement, place
 from faaslab.simulate.simulation import SimulatedWorker, Simulation, run_placement
 from faaslab.simulate.simulator import Simulator
 from faaslab.trace import Trace
-
-if TYPE_CHECKING:
-    from faaslab.model.history import History, Snapshot
 
 __all__ = [
     "Draws",
@@ -59,9 +57,9 @@ def simulate(
     dag: DagView,
     plan: Plan,
     *,
-    platform: str | Platform = "lambda",
+    platform: str | Platform | MeasuredLauncher = "lambda",
     estimates: Estimates | None = None,
-    history: "History | Snapshot | None" = None,
+    history: HistoryLike = None,
     seed: int | None = None,
 ) -> Trace:
     """Return the trace that a run of ``plan`` would leave.
@@ -69,9 +67,11 @@ def simulate(
     Args:
         dag: The DAG.
         plan: How to run it.
-        platform: A name (``"lambda"``, ``"openwhisk"``, ``"this machine"``, ``"none"``), or a platform.
-        estimates: What is known of the tasks; None: what ``@task(expected_s=, output_bytes=)`` says of them.
-        history: What earlier runs teach of them, in place of ``estimates``.
+        platform: A name (``"lambda"``, ``"openwhisk"``, ``"this machine"``, ``"none"``), a platform, or a launcher
+            (``"process"``, ``"docker"``, or one with settings of its own): what its runs in the history have shown it
+            to be.
+        estimates: What is known of the tasks, in place of what a history teaches.
+        history: Earlier runs to learn from, as for ``dag.plan``.
         seed: Draws executions, starts, transfers and invocations as they are known to scatter; None: everything takes
             its median.
 
@@ -80,8 +80,9 @@ def simulate(
         ConfigError: There is no such platform, an estimate is negative or not a number, or the seed is no whole number
             of 0 or more.
     """
-    where = platform if isinstance(platform, Platform) else platform_named(platform)
-    known = known_estimates(dag, estimates, history)
+    check_knowledge(dag, estimates, history)
+    where = platform_from(platform, history, dag)
+    known = known_estimates(dag, estimates, history, sizes_enforced=where.sizes_enforced)
     return simulate_plan(dag, plan, known, where, draws=None if seed is None else Draws(seed)).trace()
 
 

@@ -28,7 +28,7 @@ def compiled_dag(flat: FlatDag) -> FlatDag:
         arrays=tuple(map(_column, flat.arrays)),
         successors=tuple(map(_column, flat.successors)),
         visible=_column(flat.visible),
-        _puts={},
+        _columns={},
     )
 
 

@@ -52,12 +52,12 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
         Makespan, cost, GB-seconds, instances, containers, sinks that were not stored (0 of a valid plan).
     """
     latency_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:9]
-    most_cpus, most_gb = numbers[9:]
+    most_cpus, most_gb, submit_s = numbers[9:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
-    roots, up_from, up_task, is_sink, impure, frame_bytes, next_from, next_task, next_edge = dag
+    roots, up_from, up_task, is_sink, _, frame_bytes, next_from, next_task, next_edge = dag
     exec_s, pool_load, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
     follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
-    pool_cpus, leaves, take, cold_s, invocation_s = placed[19:]
+    pool_cpus, leaves, take, base_s, cold_s, invocation_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
     turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why, stacked, at_hand = tasks
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
@@ -72,7 +72,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
     never = math.inf
     shared = cores < never
     workers = len(exec_s)  # a bound: each worker has a task
-    heap = [(0.0, ROOT, 0)]
+    heap = [(submit_s, ROOT, 0)]
     # Tasks that share the cores: all progress at one rate, so each ends at a fixed sum of progress.
     shares = [(0.0, 0)]
     shares.pop()
@@ -274,7 +274,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                 alive_gb -= pool_gb[pool]
             elif kind == ROOT:
                 while key < len(roots):
-                    root_s = key * gap_s
+                    root_s = submit_s + key * gap_s
                     if root_s > now_s:
                         heapq.heappush(heap, (root_s, ROOT, key))
                         break
@@ -416,7 +416,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                                     fetched_s += travels * down_s
                                 waits[task] = announced[task]
                             carry_s[task] = carried_s
-                            fetch_s[task] = fetched_s + (calls + blobs) * latency_s + impure[task] * latency_s
+                            fetch_s[task] = fetched_s + (calls + blobs) * latency_s + base_s[task]
                     elif stacked[task]:
                         calls = blobs = 0
                         fetched_s = 0.0
@@ -435,7 +435,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
                                 for at in range(next_from[kept], next_from[kept + 1]):
                                     if on_stack_of[next_task[at]] == i:
                                         at_hand[next_edge[at]] = HERE
-                        fetch_s[task] = fetched_s + (calls + blobs + impure[task]) * latency_s
+                        fetch_s[task] = fetched_s + (calls + blobs) * latency_s + base_s[task]
                     if waits[task]:
                         called = at_s + half_s
                         if ready_s[task] > called:

@@ -11,8 +11,11 @@ from typing import Any, Self
 
 from faaslab.config import Config
 from faaslab.errors import ConfigError, PlanError
+from faaslab.graph.constants import Constant
+from faaslab.graph.dag import DAG
 from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform
+from faaslab.model.profiles import PlatformProfile
 from faaslab.model.sizes import vcpus
 from faaslab.model.variation import Spread
 from faaslab.plan import DagView, Plan
@@ -35,6 +38,8 @@ class FlatDag:
         output_bytes: Size of each output.
         arrays: Roots, upstreams as rows (starts and tasks), sinks and impure tasks as flags, sizes of frames.
         visible: Flags of tasks whose outputs are stored whoever needs them.
+        constant_bytes: Size of the large constants of each task, which travel apart; empty: there are none.
+        wire_bytes: About how large the DAG is when it is submitted.
     """
 
     dag: DagView
@@ -44,8 +49,10 @@ class FlatDag:
     output_bytes: list[int]
     arrays: tuple[list[Any], ...]
     visible: list[int]
+    constant_bytes: Sequence[int] = ()
+    wire_bytes: int = 0
     _exec_s: dict[int, list[float | None]] = field(default_factory=dict, repr=False)
-    _puts: dict[tuple[float, ...], tuple[Any, Any]] = field(default_factory=dict, repr=False)
+    _columns: dict[tuple[float, ...], tuple[Any, Any, Any]] = field(default_factory=dict, repr=False)
     _spreads: dict[int, list[Spread | None]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -88,18 +95,29 @@ class FlatDag:
         visible = [int(sink or has_effects) for sink, has_effects in zip(is_sink, impure, strict=True)]
         frames = [float(size) for size in output_bytes]
         arrays = (list(dag.roots), up_from, up_task, is_sink, impure, frames)
-        return cls(dag, estimates, upstreams, (out_from, out_task, out_edge), output_bytes, arrays, visible)
+        rows = (out_from, out_task, out_edge)
+        return cls(dag, estimates, upstreams, rows, output_bytes, arrays, visible, *_constants(dag))
 
-    def puts(
-        self, latency_s: float, up_s: float, inline_bytes: int, column: Callable[[Sequence[Any]], Any]
-    ) -> tuple[Any, Any]:
-        """Return how long each output takes to be stored: as a blob before the call that tells of it, and within it."""
-        key = (latency_s, up_s, float(inline_bytes))
-        if key not in self._puts:
+    def times(
+        self, profile: PlatformProfile, inline_bytes: int, column: Callable[[Sequence[Any]], Any]
+    ) -> tuple[Any, Any, Any]:
+        """Return what of each task's time no plan changes.
+
+        That is what its output takes to be stored: before the call that tells of it, and within it; and what comes
+        before its inputs: the engine's own work, telling that it begins if it is not pure, and its large constants.
+        """
+        latency_s, store_s, task_s = profile.store_latency_s, profile.store_s, profile.task_s
+        up_s, down_s = _byte_s(profile.upload_bytes_per_s), _byte_s(profile.download_bytes_per_s)
+        key = (latency_s, store_s, task_s, up_s, down_s, float(inline_bytes))
+        if key not in self._columns:
             sizes = self.output_bytes
-            blob_s = [latency_s + size * up_s if size > inline_bytes else 0.0 for size in sizes]
-            self._puts[key] = (column(blob_s), column([0.0 if size > inline_bytes else size * up_s for size in sizes]))
-        return self._puts[key]
+            blob_s = [store_s + (latency_s + size * up_s if size > inline_bytes else 0.0) for size in sizes]
+            frame_s = [0.0 if size > inline_bytes else size * up_s for size in sizes]
+            base_s = [task_s + has_effects * latency_s for has_effects in listed(self.arrays[4])]
+            for task, size in enumerate(self.constant_bytes):
+                base_s[task] += latency_s + size * down_s if size else 0.0
+            self._columns[key] = (column(blob_s), column(frame_s), column(base_s))
+        return self._columns[key]
 
     def exec_s(self, sizes_mib: Sequence[int]) -> list[float]:
         """Return the execution time of each task at its size.
@@ -145,6 +163,31 @@ class FlatDag:
                 self._spreads[size_mib][task] = known
             result.append(known)
         return result
+
+
+def _byte_s(bytes_per_s: float) -> float:
+    """Return the seconds that a byte takes; 0: no rate is given, and it takes none."""
+    return 1 / bytes_per_s if bytes_per_s else 0.0
+
+
+def _constants(dag: DagView) -> tuple[Sequence[int], int]:
+    """Return the size of each task's large constants, and that of all code and constants.
+
+    A container fetches a constant once, and who of several tasks does is not known: the first one is taken to.
+    """
+    if not isinstance(dag, DAG):
+        return (), 0
+    sizes = [len(constant.data) if isinstance(constant, Constant) else 0 for constant in dag.constants]
+    wire_bytes = sum(sizes) + sum([len(function.code) for function in dag.functions])
+    least, fetched = Config().part_constant_bytes, set[int]()
+    if max(sizes, default=0) <= least:
+        return (), wire_bytes
+    apart = []
+    for uses in dag.uses:
+        new = {use for use in uses if sizes[use] > least} - fetched
+        fetched |= new
+        apart.append(sum([sizes[use] for use in new]))
+    return apart, wire_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,11 +348,10 @@ def place_layout(
     count, sizes_mib = len(flat.upstreams), layout.sizes_mib
     profile, prices, config = platform.profile, platform.prices, Config()
     latency_s = profile.store_latency_s
-    up_s = 1 / profile.upload_bytes_per_s if profile.upload_bytes_per_s else 0.0
-    down_s = 1 / profile.download_bytes_per_s if profile.download_bytes_per_s else 0.0
+    down_s, kept_s = _byte_s(profile.download_bytes_per_s), _byte_s(profile.task_bytes_per_s)
     inline_bytes = config.inline_output_bytes
     room_bytes = config.inline_input_bytes if "inline_inputs" in layout.optimizations else 0
-    blob_s, frame_s = flat.puts(latency_s, up_s, inline_bytes, column)
+    blob_s, frame_s, base_s = flat.times(profile, inline_bytes, column)
     visible = column(flat.visible) if "skip_storage" in layout.optimizations else filled(count, 1)
 
     edges = len(flat.arrays[2])
@@ -327,10 +369,10 @@ def place_layout(
     quiet, follows_input = filled(count, -1), filled(count, 0)
     announced, is_gate = filled(count, 0), filled(count, 0)
     loop(
-        (float(latency_s), float(down_s), float(room_bytes)),
+        (float(latency_s), down_s, kept_s, float(room_bytes)),
         inline_bytes,
-        (flat.arrays[1], flat.arrays[2], *successors, flat.arrays[4], flat.arrays[5]),
-        (ordered, worker_of, position, following, pool_of, visible, take),
+        (flat.arrays[1], flat.arrays[2], *successors, flat.arrays[5]),
+        (ordered, worker_of, position, following, pool_of, visible, take, base_s),
         (missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate),
         (out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input),
     )
@@ -348,6 +390,7 @@ def place_layout(
         # Sums of shares that fill a budget exactly must not fail by a rounding error.
         min(platform.vcpus, _NO_LIMIT) + 1e-9,
         min(platform.memory_mib / 1024, _NO_LIMIT) + 1e-9,
+        profile.submit_s + flat.wire_bytes * _byte_s(profile.submit_bytes_per_s),
     )
     sinks = int(sum(flat.arrays[3]))
     limits = (platform.concurrency, int(prices.bill_cold_start), len(sizes_mib), inline_bytes, sinks)
@@ -361,7 +404,7 @@ def place_layout(
         limits=limits,
         exec_s=column(layout.exec_s),
         arrays=(
-            column([min(1.0, vcpus(size_mib)) for size_mib in sizes_mib]),
+            column([min(1.0, vcpus(size_mib)) if platform.sizes_enforced else 1.0 for size_mib in sizes_mib]),
             pool_of,
             column([size_mib / 1024 for size_mib in sizes_mib]),
             worker_of,
@@ -382,6 +425,7 @@ def place_layout(
             column([vcpus(size_mib) for size_mib in sizes_mib]),
             filled(count, 0) if layout.leaves is None else column(layout.leaves),
             take,
+            base_s,
         ),
         changing=(missing, waits, carry_s, fetch_s),
         # Each wait of a planned worker can end its instance, and its plan makes it wait at most once for each task.
@@ -425,9 +469,9 @@ def _ask_policy(flat: FlatDag, plan: Plan, policy: Policy) -> tuple[list[int], t
 
 def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any, outputs: Any) -> None:
     """Find where each task's inputs come from, and whom it tells; fills the columns of ``inputs`` and ``outputs``."""
-    latency_s, down_s, room_bytes = numbers
-    up_from, up_task, successors_from, successors, successor_edges, impure, sizes = dag
-    ordered, worker_of, position, following, pool_of, visible, take = placed
+    latency_s, down_s, kept_s, room_bytes = numbers
+    up_from, up_task, successors_from, successors, successor_edges, sizes = dag
+    ordered, worker_of, position, following, pool_of, visible, take, base_s = placed
     missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate = inputs
     out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input = outputs
     count = len(worker_of)
@@ -445,7 +489,7 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
         is_gate[task] = 1 if worker >= 0 and position[task] == 0 else 0
         first, stop = up_from[task], up_from[task + 1]
         if first == stop:
-            fetch_s[task] = impure[task] * latency_s
+            fetch_s[task] = base_s[task]
             continue
         expected = stop - first
         if worker >= 0:
@@ -461,10 +505,11 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
         missing[task] = expected
         announced[task] = 1 if expected > 0 else 0
         room = room_bytes if worker >= 0 or expected <= NARROW else 0.0
-        riding = small = large = 0.0
+        riding = small = large = local = 0.0
         calls = blobs = remote = 0
         for edge in range(first, stop):
             if touch[edge] >= 0:
+                local += sizes[up_task[edge]]
                 continue
             remote += 1
             travels = size = sizes[up_task[edge]]
@@ -485,7 +530,9 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
         blobs_of[task] = blobs
         large_of[task] = large
         carry_s[task] = riding * down_s
-        fetch_s[task] = ((1 if calls > 0 else 0) + blobs + impure[task]) * latency_s + (small + large) * down_s
+        fetch_s[task] = (
+            ((1 if calls > 0 else 0) + blobs) * latency_s + (small + large) * down_s + local * kept_s + base_s[task]
+        )
 
     # Who is told of what: see ``policy.successors.onward``, with which tests compare this.
     end = 0
@@ -504,6 +551,8 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
                     follows_input[after] = 1
             if begin == end and not visible[task]:
                 quiet[task] = after
+                if after >= 0:
+                    fetch_s[after] += sizes[task] * kept_s  # serialized when it was kept
         else:
             only = successors[first] if stop == first + 1 and not visible[task] and take[task] > 0 else -1
             if (
@@ -514,7 +563,7 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
             ):
                 quiet[task] = only
                 carry_s[only] = 0.0
-                fetch_s[only] = impure[only] * latency_s
+                fetch_s[only] = base_s[only] + 2 * sizes[task] * kept_s  # serialized when it was kept, then copied
             else:
                 size = sizes[task]
                 large_too = size if size > inline_bytes else 0.0
@@ -534,8 +583,11 @@ def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any,
                             small -= travels
                         blobs = blobs_of[other] - (1 if large_too > 0 else 0)
                         take_carry_s[end] = carried_s
-                        take_fetch_s[end] = ((1 if calls > 0 else 0) + blobs + impure[other]) * latency_s + (
-                            small + large_of[other] - large_too
-                        ) * down_s
+                        take_fetch_s[end] = (
+                            ((1 if calls > 0 else 0) + blobs) * latency_s
+                            + (small + large_of[other] - large_too) * down_s
+                            + size * kept_s
+                            + base_s[other]
+                        )
                     end += 1
         out_from[task + 1] = end

@@ -359,7 +359,11 @@ class MemoryStorage(Storage):
                 self._waiting.pop(claim.container, None)
                 return True, self._small(run, upstreams)
             invocation.waits_for = task
-            self._waiting.setdefault(claim.container, self._clock.now_s())
+            if claim.container not in self._waiting:
+                self._waiting[claim.container] = self._clock.now_s()
+                # The gateway may have found nobody before who could make room for what is pending.
+                if any(self._pending.values()):
+                    self._demand += 1
             return False, {}
 
     def begin(self, claim: Claim, task: int) -> bool:

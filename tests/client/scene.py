@@ -124,6 +124,7 @@ def quick(folder: Path, **settings: Any) -> Config:
             "client_lease_s": 2.0,
             "grace_s": 1.0,
             "runs_dir": str(folder / "runs"),
+            "history_dir": "",
             **settings,
         }
     )

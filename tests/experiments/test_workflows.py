@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import faaslab as fl
-from experiments.workflows import WrongResult, matrix_multiply, word_count
+from experiments.workflows import WrongResult, matrix_multiply, tree_reduction, word_count
 
 
 @pytest.mark.parametrize("planner", ["per_task", "single_worker", "wukong"])
@@ -82,6 +82,23 @@ def test_wrong_product_is_noticed() -> None:
         workflow.verify(result)
 
 
+@pytest.mark.parametrize("planner", ["per_task", "single_worker", "wukong"])
+def test_sum_is_right(planner: str) -> None:
+    """Whoever plans it, the reduction is numpy's; there are as many additions as leaves, less one."""
+    workflow = tree_reduction.build(tree_reduction.SMOKE)
+    assert len(workflow.dag) == 2 * tree_reduction.SMOKE.leaves - 1
+    workflow.verify(workflow.dag.compute(launcher="inline", planner=planner))
+
+
+def test_wrong_sum_is_noticed() -> None:
+    """A number that is a little off is a wrong result."""
+    workflow = tree_reduction.build(tree_reduction.SMOKE)
+    result = workflow.dag.compute(launcher="inline").copy()
+    result[0] += 1e-6
+    with pytest.raises(WrongResult, match="differs from numpy's by up to 1e-06"):
+        workflow.verify(result)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -91,6 +108,10 @@ def test_wrong_product_is_noticed() -> None:
         (lambda: matrix_multiply.Params(10, 3), "10 rows can't be cut into 3 blocks"),
         (lambda: matrix_multiply.Params(0, 1), "0 rows"),
         (lambda: matrix_multiply.Params(4, 2, seed=-1), "seed is -1"),
+        (lambda: tree_reduction.Params(6, 1, 1), "leaves is 6, must be a power of two"),
+        (lambda: tree_reduction.Params(4, 0, 1), "elements is 0, must be at least 1"),
+        (lambda: tree_reduction.Params(4, 1, 0), "rounds is 0"),
+        (lambda: tree_reduction.Params(4, 1, 1, seed=-1), "seed is -1"),
     ],
 )
 def test_impossible_parameters(make: object, message: str) -> None:

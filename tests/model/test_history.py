@@ -23,7 +23,8 @@ from faaslab.launchers import InlineLauncher, VirtualLauncher
 from faaslab.model.history import History
 from faaslab.model.samples import WHATS, Sample, Source, samples_of, source_of
 from faaslab.trace import Trace
-from tests.trace.runs import contended, manifest, two_workers
+from faaslab.trace.events import InputFetched, WorkerExited, WorkerStarted
+from tests.trace.runs import T0, contended, manifest, two_workers
 
 
 @task
@@ -91,6 +92,56 @@ def test_what_a_run_teaches() -> None:
         ("cold", 2.0, 1024),
         ("warm", 0.25, 512),
     ]
+
+
+def test_what_the_engine_needed() -> None:
+    """Between executions, transfers and waits a worker's time is the engine's; the first task in a container is apart.
+
+    Worker i-0 is done with its first task when it has stored its output; its second one runs from 7 to 9.25 s, of which
+    2 s are execution. Worker i-1, warm and without a predecessor, needs nothing beside executing and transfers.
+    """
+    dag = three_tasks()
+    found = [s for s in samples_of(run_of(dag), dag) if s.what in ("first", "task", "submit")]
+    assert [(s.what, s.seconds, s.bytes) for s in found] == [
+        ("first", 0.0, 0),
+        ("task", 0.25, 1500),
+        ("task", 0.0, 0),
+        ("submit", 0.5, 700),
+    ]
+    assert found[0].function == dag.functions[dag.function_of(0)].identity
+
+
+def test_inputs_that_came_together_are_one_sample() -> None:
+    """Their time is reported with the first of them: what counts is the mean, not one slow and many instant ones."""
+    dag = three_tasks()
+    events = [
+        *two_workers(),
+        InputFetched(T0 + 6.0, 1, 0, "i-1", 400, "inline", 0.6),
+        InputFetched(T0 + 6.0, 1, 2, "i-1", 1000, "store", 0.0),
+        InputFetched(T0 + 6.0, 1, 3, "i-1", 3000, "store", 0.0),
+    ]
+    trace = Trace.from_events(events, manifest(3, structure_hash=dag.structure_hash))
+    fetched = [(s.seconds, s.bytes) for s in samples_of(trace, dag) if s.what == "in"]
+    assert fetched == [(0.25, 1000), (pytest.approx(0.3), 2000)]
+
+
+def test_waiting_for_a_free_container_is_no_start() -> None:
+    """A warm start whose container was busy says how long that was, not how fast starts are."""
+    dag = three_tasks()
+    events = [
+        *two_workers(),
+        WorkerStarted(T0 + 6.0, "i-2", 1, "c-9", 512, False, T0 + 5.0),
+        WorkerExited(T0 + 6.5, "i-2", 1, "c-9", "ended"),
+    ]
+    trace = Trace.from_events(events, manifest(3, structure_hash=dag.structure_hash))
+    assert [s.seconds for s in samples_of(trace, dag) if s.what == "warm"] == [0.25]
+
+
+def test_how_many_ran_meanwhile() -> None:
+    """All of the 1 s of task 2 another attempt ran beside it; the attempt that counts of task 1 had no company."""
+    dag = three_tasks()
+    running = {s.task_id: s.running for s in samples_of(run_of(dag), dag) if s.what == "exec"}
+    assert running == pytest.approx({"load#0": 1.0, "work#1": 2.0, "work#0": 1.0})
 
 
 def test_constants_count_as_input() -> None:
@@ -385,6 +436,7 @@ def test_newer_runs_replace_older_ones_whatever_their_order(tmp_path: Path) -> N
 def test_where_a_history_is_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a folder it is beside the saved runs, or where these would be if they were saved."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FAASLAB_HISTORY_DIR")
     monkeypatch.setenv("FAASLAB_RUNS_DIR", str(tmp_path / "mine" / "runs"))
     assert History().folder == tmp_path / "mine" / "history"
     monkeypatch.setenv("FAASLAB_RUNS_DIR", "")

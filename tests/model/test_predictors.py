@@ -149,15 +149,15 @@ def test_higher_quantiles_are_never_faster() -> None:
             prediction.quantile_s(wrong)
 
 
-def test_contended_samples_are_not_learnt_from() -> None:
-    """Executions that others disturbed change nothing, and the predictor says how many they were."""
+def test_what_others_took_is_not_learnt() -> None:
+    """Executions that waited for a CPU count as what they took beside, and the predictor says how many they were."""
     dag = DAG(source(1))
     samples = executions(dag, "source", inputs=(0,) * 6)
-    slow = [replace(samples[0], seconds=90.0, contended=True)] * 5
+    slow = [replace(samples[0], seconds=90.0, cpu_s=1.5, queued_s=80.0, steal_s=8.0, contended=True)] * 5
     predictor = Predictor.fit(samples + slow)
     assert predictor.estimates(dag).exec_s(0, ONE) == pytest.approx(2.0)
-    assert (predictor.learnt, predictor.left_out) == (6, 5)
-    assert "5 contended" in repr(predictor)
+    assert (predictor.learnt, predictor.contended) == (11, 5)
+    assert "5 of them contended" in repr(predictor)
 
 
 def test_sizes_that_were_not_enforced() -> None:

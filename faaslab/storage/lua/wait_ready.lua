@@ -14,5 +14,13 @@ if is_owned(run, task) then
   return reply
 end
 set(run, inv, 'w', task)
-call('ZADD', L .. 'waiting', 'NX', seconds(NOW), c)
+if call('ZADD', L .. 'waiting', 'NX', seconds(NOW), c) == 1 then
+  -- The gateway may have found nobody before who could make room for what is pending.
+  for _, pool in ipairs(call('SMEMBERS', L .. 'pools')) do
+    if call('EXISTS', L .. 'pending:' .. pool) == 1 then
+      call('XADD', L .. 'gateway', 'MAXLEN', INBOX, '*', 'pool', pool)
+      break
+    end
+  end
+end
 return {'ok', 0}
