@@ -34,6 +34,18 @@ def add(x: int, y: int) -> int:
 
 
 @task
+def difference(x: int, y: int) -> int:
+    """Return ``x - y``."""
+    return x - y
+
+
+@task
+def multiply(x: int, y: int) -> int:
+    """Return ``x * y``."""
+    return x * y
+
+
+@task
 def total(values: list[int]) -> int:
     """Return the sum of ``values``."""
     return sum(values)
@@ -83,6 +95,48 @@ def fork_join(k: int, w: int) -> Task[int]:
     for _ in range(_at_least_one(k)):
         last = total([increment(last) for _ in range(_at_least_one(w))])
     return last
+
+
+def map_reduce(maps: int, reduces: int) -> Task[int]:
+    """Return m tasks, r that each take them all, and one that takes these (m + r + 1 tasks); its value is ``m * r``."""
+    mapped = [identity(1) for _ in range(_at_least_one(maps))]
+    reduce = total.with_options(name="reduce")
+    return total([reduce(mapped) for _ in range(_at_least_one(reduces))])
+
+
+def blocked_product(blocks: int) -> Task[int]:
+    """Return the sum of a product of two matrices of ones in b by b blocks (b³ + 3 b² + 1 tasks); its value is b³.
+
+    A task makes each block of a factor, one multiplies each pair of blocks, one sums up each block of the product.
+    """
+    side = range(_at_least_one(blocks))
+    left, right = ([[identity(1) for _ in side] for _ in side] for _ in range(2))
+    sums = total.with_options(name="block")
+    return total([sums([multiply(left[i][k], right[k][j]) for k in side]) for i in side for j in side])
+
+
+def mosaic(images: int) -> Task[int]:
+    """Return a workflow in the shape of Montage, which joins images of the sky (3 n + 6 tasks); its value is ``2 * n``.
+
+    ::
+
+        project ─► difference ─► concat ─► model ─► background ─► table ─► add ─► shrink ─► picture
+          n          n                                  n ─────────────────►
+          └─────────────────────────────────────────────►
+
+    A difference takes two neighbours, a background its projected image and the model, ``add`` all of these.
+
+    Source: G. Juve et al., "Characterizing and profiling scientific workflows", FGCS 29(3), 2013. Images of
+    the sky overlap with several others; here each does with two, as in a ring.
+    """
+    project, model, shrink = (identity.with_options(name=name) for name in ("project", "model", "shrink"))
+    concat, table, whole = (total.with_options(name=name) for name in ("concat", "table", "add"))
+    background = add.with_options(name="background")
+    images_made = [project(1) for _ in range(_at_least_one(images))]
+    neighbours = zip(images_made, images_made[1:] + images_made[:1], strict=True)
+    fitted = model(concat([difference(one, other) for one, other in neighbours]))
+    corrected = [background(image, fitted) for image in images_made]
+    return identity.with_options(name="picture")(shrink(whole([table(corrected), *corrected])))
 
 
 def layered(seed: int, layers: int = 5, width: int = 6) -> Task[int]:
