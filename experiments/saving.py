@@ -11,6 +11,7 @@ from faaslab.trace.export import write_atomic
 from faaslab.trace.manifest import git_commit, host, versions
 
 if TYPE_CHECKING:
+    import pandas as pd
     from _typeshed import DataclassInstance
 
 RESULTS = Path(__file__).parent / "results"
@@ -28,6 +29,11 @@ def start_results(study: str, params: "DataclassInstance", root: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / PARAMS_FILE, lambda path: path.write_text(_params_json(params), "utf-8"))
     return folder
+
+
+def save_table(table: "pd.DataFrame", path: Path) -> None:
+    """Write a table as Parquet, whole or not at all."""
+    write_atomic(path, lambda fresh: table.to_parquet(fresh, index=False))
 
 
 def provenance(study: str, params: "DataclassInstance", runs: Iterable[str]) -> dict[str, Any]:

@@ -120,14 +120,12 @@ def mosaic(images: int) -> Task[int]:
 
     ::
 
-        project ─► difference ─► concat ─► model ─► background ─► table ─► add ─► shrink ─► picture
-          n          n                                  n ─────────────────►
-          └─────────────────────────────────────────────►
+        n project ─► n difference ─► concat ─► model ─► n background ─► table ─► add ─► shrink ─► picture
 
-    A difference takes two neighbours, a background its projected image and the model, ``add`` all of these.
+    A difference takes two neighbours, a background its projected image and the model, ``add`` all backgrounds.
 
-    Source: G. Juve et al., "Characterizing and profiling scientific workflows", FGCS 29(3), 2013. Images of
-    the sky overlap with several others; here each does with two, as in a ring.
+    Source: G. Juve et al., "Characterizing and profiling scientific workflows", FGCS 29(3), 2013. An image
+    of the sky overlaps with several others; here with two, as in a ring.
     """
     project, model, shrink = (identity.with_options(name=name) for name in ("project", "model", "shrink"))
     concat, table, whole = (total.with_options(name=name) for name in ("concat", "table", "add"))

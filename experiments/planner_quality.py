@@ -1,0 +1,361 @@
+"""How good plans are where their planners' estimates are wrong, compared at equal cost and at equal makespan.
+
+Every planner plans every workflow from estimates, asked for different things: single sizes and all of them, makespan,
+cost, exchange rates of both, caps on cost. All plans are then simulated under several truths that are hidden from
+planners, the same for all, and under the estimates themselves. What each planner has reached under one truth is its
+front (``fronts``); truths of a workflow share their plans, so what counts as one observation is the workflow.
+
+Workflows are synthetic ones, and recorded ones of a folder where one is given. What is saved is not planned again;
+after a change of planners, name another folder for results.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+import faaslab as fl
+from experiments.comparisons import against_all, against_each, compare, planned_table
+from experiments.fronts import Point, front
+from experiments.instances import (
+    FAMILIES,
+    Instance,
+    recorded,
+    recorded_files,
+    recorded_name,
+    synthetic,
+    synthetic_name,
+)
+from experiments.saving import RESULTS, save_table, start_results
+from experiments.truths import TaskTable, hidden_truth
+from faaslab.model.platform import platform_named
+from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
+from faaslab.plan import check_plan
+from faaslab.planners import PLANNERS, get_planner
+from faaslab.planners.registry import plan_context
+from faaslab.simulate import Draws, Simulator
+
+STUDY = "planner_quality"
+POINTS_FILE = "points.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Where workflows run.
+
+    Attributes:
+        time_scale: What execution times are multiplied by.
+        platform: The platform.
+    """
+
+    time_scale: float
+    platform: fl.Platform
+
+
+def _narrow() -> fl.Platform:
+    profile = replace(platform_named("lambda").profile, upload_bytes_per_s=1e6, download_bytes_per_s=1e6)
+    return fl.Platform(profile, concurrency=16)
+
+
+SCENARIOS = {
+    "recorded": Scenario(1.0, platform_named("lambda")),
+    "short": Scenario(0.01, platform_named("lambda")),
+    "narrow": Scenario(1.0, _narrow()),
+}
+"""As it is; tasks a hundred times as short; 1 MB/s each way and 16 workers at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """What is planned, how, and under how many truths it is simulated.
+
+    Attributes:
+        wfinstances: Folder of WfFormat files; empty: synthetic workflows only.
+        families: Synthetic workflows, out of ``FAMILIES``.
+        tasks: About how many tasks a synthetic workflow has.
+        ccrs: Communication-to-computation ratios of synthetic workflows, one workflow each.
+        scenarios: Names, out of ``SCENARIOS``.
+        planners: Names.
+        subject: Which of them is compared with all others.
+        sizes_mib: Worker sizes.
+        rates: Exchange rates: how much of the makespan is worth all the cost, both of one worker for each task.
+        caps: How many caps on cost, from the least to the most of all plans so far.
+        sigmas: Standard deviations of the logarithm of true over told.
+        truths: How many hidden truths for each.
+        budget: Of a planner, each time it is asked, in simulated tasks.
+        seed: Of workflows, truths and planners.
+        processes: How many workflows are planned at a time.
+
+    Raises:
+        fl.ConfigError: A value is unknown or out of its range.
+    """
+
+    wfinstances: str
+    families: tuple[str, ...]
+    tasks: int
+    ccrs: tuple[float, ...]
+    scenarios: tuple[str, ...]
+    planners: tuple[str, ...]
+    subject: str
+    sizes_mib: tuple[int, ...]
+    rates: tuple[float, ...]
+    caps: int
+    sigmas: tuple[float, ...]
+    truths: int
+    budget: int
+    seed: int
+    processes: int
+
+    def __post_init__(self) -> None:
+        for name, known in (("families", FAMILIES), ("scenarios", SCENARIOS), ("planners", PLANNERS)):
+            chosen = getattr(self, name)
+            if len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
+                raise fl.ConfigError(f"{name} is {chosen}, must be distinct names out of {', '.join(known)}")
+        if self.subject not in self.planners or len(self.planners) < 2:
+            raise fl.ConfigError(f"subject is {self.subject!r}, must be one of several planners, {self.planners}")
+        for name, least in (("tasks", 10), ("caps", 0), ("truths", 1), ("budget", 1), ("processes", 1)):
+            if getattr(self, name) < least:
+                raise fl.ConfigError(f"{name} is {getattr(self, name)}, must be at least {least}")
+        for name in ("ccrs", "rates", "sigmas"):
+            if not all(0 < value < float("inf") for value in getattr(self, name)):
+                raise fl.ConfigError(f"{name} is {getattr(self, name)}, must be finite numbers above 0")
+        if self.wfinstances and not Path(self.wfinstances).is_dir():
+            raise fl.ConfigError(f"wfinstances is {self.wfinstances!r}, which is no folder")
+        check_sizes(self.sizes_mib)
+
+
+SMOKE = Params(
+    wfinstances="",
+    families=("fork_join", "map_reduce"),
+    tasks=16,
+    ccrs=(1.0,),
+    scenarios=("recorded",),
+    planners=tuple(PLANNERS),
+    subject="els",
+    sizes_mib=(DEFAULT_SIZE_MIB // 2, DEFAULT_SIZE_MIB),
+    rates=(1.0,),
+    caps=1,
+    sigmas=(0.3,),
+    truths=2,
+    budget=2_000,
+    seed=1,
+    processes=1,
+)
+"""Seconds: shows that everything works."""
+
+PAPER = replace(
+    SMOKE,
+    families=tuple(FAMILIES),
+    tasks=100,
+    ccrs=(0.1, 1.0, 10.0),
+    scenarios=tuple(SCENARIOS),
+    sizes_mib=(512, 1024, DEFAULT_SIZE_MIB, 2 * DEFAULT_SIZE_MIB, 4 * DEFAULT_SIZE_MIB),
+    rates=(0.1, 0.3, 1.0, 3.0, 10.0),
+    caps=8,
+    sigmas=(0.3, 0.6),
+    truths=10,
+    budget=100_000,
+    processes=2,
+)
+"""Enough workflows for tests of significance; about ten minutes on two cores."""
+
+SCALES = {"smoke": SMOKE, "paper": PAPER}
+
+
+def run(params: Params, results: Path = RESULTS) -> Path:
+    """Plan and simulate what is not saved yet; return the folder with ``points.parquet``.
+
+    A row is one plan under one truth; ``sigma`` 0 is the estimates themselves. A planner that can't plan a workflow has
+    a row with its ``error``.
+
+    Args:
+        params: What to do.
+        results: Folder under which the study's own is made.
+
+    Raises:
+        fl.GraphError: A recorded workflow can't be read.
+    """
+    folder = start_results(STUDY, params, results)
+    (folder / "points").mkdir(exist_ok=True)
+    paths = {point: folder / "points" / f"{point.scenario}-{point.name}.parquet" for point in points(params)}
+    missing = [point for point, path in paths.items() if not path.exists()]
+    bar = tqdm(_tables(missing, params), STUDY, len(missing), unit="workflow", mininterval=1.0)
+    for point, table in bar:
+        save_table(table, paths[point])
+    save_table(pd.concat([pd.read_parquet(path) for path in paths.values()], ignore_index=True), folder / POINTS_FILE)
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPoint:
+    """One workflow in one scenario; ``make`` builds the workflow."""
+
+    scenario: str
+    name: str
+    make: Callable[[], Instance]
+
+
+def points(params: Params) -> list[WorkflowPoint]:
+    """Return what to plan."""
+    makers: dict[str, Callable[[], Instance]] = {}
+    if params.wfinstances:
+        makers |= {recorded_name(path): partial(recorded, path) for path in recorded_files(Path(params.wfinstances))}
+    for family, ccr in product(params.families, params.ccrs):
+        name = synthetic_name(family, params.tasks, ccr)
+        makers[name] = partial(synthetic, family, params.tasks, ccr, params.seed)
+    return [WorkflowPoint(scenario, name, make) for name, make in makers.items() for scenario in params.scenarios]
+
+
+def _tables(missing: list[WorkflowPoint], params: Params) -> Iterator[tuple[WorkflowPoint, pd.DataFrame]]:
+    if params.processes == 1:
+        yield from ((point, measure(point, params)) for point in missing)
+        return
+    with ProcessPoolExecutor(params.processes, get_context("spawn")) as pool:
+        futures = {pool.submit(measure, point, params): point for point in missing}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a planner is asked for.
+
+    Attributes:
+        name: Says it.
+        sizes_mib: Allowed worker sizes.
+        objective: As ``dag.plan`` takes it.
+        cost_cap_usd: Cost not to exceed.
+    """
+
+    name: str
+    sizes_mib: tuple[int, ...]
+    objective: str | float
+    cost_cap_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, what was asked for, how long that took the CPU, and what the plan comes to if all is as told."""
+
+    planner: str
+    setting: Setting
+    plan: fl.Plan
+    planning_s: float
+    told: Point
+
+
+def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
+    """Plan one workflow with all planners and simulate their plans under all truths; see ``run`` for the rows."""
+    instance, scenario = point.make(), SCENARIOS[point.scenario]
+    dag, told = instance.dag, instance.told.scaled(scenario.time_scale)
+    simulator = Simulator(dag, told, scenario.platform)
+    rows: list[dict[str, Any]] = []
+    planned: list[Planned] = []
+
+    def ask(settings: Sequence[Setting]) -> None:
+        for name, setting in product(params.planners, settings):
+            try:
+                found = ask_planner(name, setting, dag, told, simulator, params)
+            except fl.FaaSLabError as error:
+                rows.append({"planner": name, "setting": setting.name, "error": f"{type(error).__name__}: {error}"})
+            else:
+                planned.append(found)
+
+    ask(settings_without_caps(params, simulator, dag))
+    costs = [cost_usd for cost_usd, _ in front(one.told for one in planned)]
+    caps = np.geomspace(min(costs), max(costs), params.caps + 1)[1:]
+    ask([Setting(f"cap{number}", params.sizes_mib, "makespan", float(cap)) for number, cap in enumerate(caps, 1)])
+
+    truths: list[tuple[float, int, TaskTable]] = [(0.0, 0, told)]
+    seed = zlib.crc32(point.name.encode())
+    for sigma, truth in product(params.sigmas, range(params.truths)):
+        truths.append((sigma, truth, hidden_truth(dag, told, sigma, [params.seed, seed, truth])))
+    distinct = list({_identity(one): one for one in reversed(planned)}.values())
+    for sigma, truth, table in truths:
+        simulator = Simulator(dag, table, scenario.platform)
+        draws = None if sigma == 0 else Draws(truth)
+        for one in distinct:
+            found = simulator.run(simulator.place(one.plan), draws)
+            rows.append(
+                {
+                    "planner": one.planner,
+                    "setting": one.setting.name,
+                    "sigma": sigma,
+                    "truth": truth,
+                    "makespan_s": found.makespan_s,
+                    "cost_usd": found.cost_usd,
+                    "planning_s": one.planning_s,
+                    "told_makespan_s": one.told[1],
+                    "told_cost_usd": one.told[0],
+                }
+            )
+    about = {"scenario": point.scenario, "family": instance.family, "workflow": instance.name, "tasks": len(dag)}
+    return pd.DataFrame([about | {"error": None} | row for row in rows]).astype({"error": "string"})
+
+
+def settings_without_caps(params: Params, simulator: Simulator, dag: fl.DAG) -> list[Setting]:
+    """Return each size alone and all together, for makespan and for cost, and all together at each exchange rate."""
+    sizes = sorted(params.sizes_mib)
+    ctx = plan_context(dag, sizes=[sizes[len(sizes) // 2]], platform=simulator.platform)
+    plain = simulator.run(simulator.place(get_planner("per_task").plan(dag, ctx)))
+    choices = [(str(size_mib), (size_mib,)) for size_mib in sizes] + [("all", tuple(sizes))]
+    settings = [
+        Setting(f"{objective}@{name}", chosen, objective)
+        for objective in ("makespan", "cost")
+        for name, chosen in choices
+    ]
+    exchange = plain.makespan_s / plain.cost_usd
+    return settings + [Setting(f"rate{rate:g}@all", tuple(sizes), rate * exchange) for rate in params.rates]
+
+
+def ask_planner(
+    name: str, setting: Setting, dag: fl.DAG, told: TaskTable, simulator: Simulator, params: Params
+) -> Planned:
+    """Return a planner's plan; one that exceeds the cap on cost, because the planner minds none, is a plan, too.
+
+    Raises:
+        fl.FaaSLabError: There is none.
+    """
+    started_s = time.process_time()
+    ctx = plan_context(
+        dag,
+        sizes=setting.sizes_mib,
+        platform=simulator.platform,
+        objective=setting.objective,
+        cost_cap_usd=setting.cost_cap_usd,
+        estimates=told,
+        seed=params.seed,
+        budget=params.budget,
+    )
+    plan = get_planner(name).plan(dag, ctx)
+    planning_s = time.process_time() - started_s
+    check_plan(dag, plan)
+    found = simulator.run(simulator.place(plan))
+    return Planned(name, setting, plan, planning_s, (found.cost_usd, found.makespan_s))
+
+
+def _identity(one: Planned) -> tuple[Any, ...]:
+    """Return what makes a plan another one: a planner that is asked differently may answer the same."""
+    plan = one.plan
+    return one.planner, plan.assignments, tuple(plan.orders.items()), plan.optimizations
+
+
+def tables(folder: Path, params: Params) -> dict[str, pd.DataFrame]:
+    """Return the study's tables by title."""
+    found = pd.read_parquet(folder / POINTS_FILE)
+    compared = compare(found, params.subject)
+    return {
+        "planned: makespan (s) as told, at best": planned_table(found),
+        f"{params.subject} against the front of all others, by family": against_all(compared),
+        f"{params.subject} against each planner, over workflows": against_each(compared),
+    }
