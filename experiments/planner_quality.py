@@ -131,6 +131,8 @@ class Params:
                 raise fl.ConfigError(f"{name} is {getattr(self, name)}, must be finite numbers above 0")
         if self.wfinstances and not Path(self.wfinstances).is_dir():
             raise fl.ConfigError(f"wfinstances is {self.wfinstances!r}, which is no folder")
+        if not self.scenarios or not (self.wfinstances or (self.families and self.ccrs)):
+            raise fl.ConfigError("there is nothing to plan: no scenario, or neither wfinstances nor families")
         check_sizes(self.sizes_mib)
 
 

@@ -76,7 +76,7 @@ def hidden_truth(dag: fl.DAG, told: TaskTable, sigma: float, seed: Sequence[int]
     Args:
         dag: The DAG; tasks of one name are of one function.
         told: What planners know.
-        sigma: Standard deviation of the logarithm of true over told; 0: all is as told.
+        sigma: Standard deviation of the logarithm of true over told times; 0: all is as told.
         seed: The same gives the same truth.
     """
     functions, codes = np.unique(function_of(dag), return_inverse=True)
