@@ -67,6 +67,7 @@ FAMILIES: dict[str, Callable[[int], fl.Task[int]]] = {
     "map_reduce": lambda tasks: generators.map_reduce(max(1, 3 * tasks // 4), max(1, tasks // 4)),
     "mosaic": lambda tasks: generators.mosaic(max(1, (tasks - 6) // 3)),
     "blocked_product": _blocked_product,
+    "random": lambda tasks: generators.random_dag(tasks, tasks),
 }
 """Synthetic workflows of about so many tasks: parallel chains, and those of ``faaslab.graph.generators``."""
 

@@ -1,7 +1,8 @@
 """Run a study through its notebook: ``python -m experiments.run demo``, ``… study NAME --scale paper -p repeats=5``.
 
 Papermill executes ``notebooks/<study>.ipynb`` with the parameters; the executed notebook, its HTML and the figures are
-written beside the results. Parameters that the study does not have are refused before anything starts.
+written beside the results. A study without a notebook prints its tables, and saves them as CSV. Parameters that the
+study does not have are refused before anything starts.
 """
 
 import json
@@ -15,12 +16,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from experiments import planners
+from experiments import planner_quality, planners, planning_time
 from experiments.saving import RESULTS, results_folder
 from faaslab.errors import ConfigError, FaaSLabError, LauncherError
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 STUDIES: dict[str, ModuleType] = {planners.STUDY: planners}
+"""Studies with a notebook of their name."""
+TABLE_STUDIES: dict[str, ModuleType] = {module.STUDY: module for module in (planner_quality, planning_time)}
+"""Studies with tables only: ``tables`` returns them by title."""
 CELL_TIMEOUT_S = 24 * 3600
 """A study's own deadlines are shorter; this ends a notebook that hangs."""
 DEMO_TIMEOUT_S = 600
@@ -39,9 +43,10 @@ def chosen_params(study: str, scale: str, overrides: dict[str, str]) -> Any:
     Raises:
         ConfigError: Study, scale or parameter is unknown, or a value has the wrong type.
     """
-    if study not in STUDIES:
-        raise ConfigError(f"unknown study {study!r}; known: {', '.join(STUDIES)}")
-    module = STUDIES[study]
+    studies = STUDIES | TABLE_STUDIES
+    if study not in studies:
+        raise ConfigError(f"unknown study {study!r}; known: {', '.join(studies)}")
+    module = studies[study]
     if scale not in module.SCALES:
         raise ConfigError(f"study {study!r} has no scale {scale!r}; known: {', '.join(module.SCALES)}")
     known = {field.name: field.type for field in fields(module.Params)}
@@ -107,6 +112,22 @@ def execute(study: str, params: Any, results: Path, *, cell_timeout_s: float = C
     return folder
 
 
+def print_tables(study: str, params: Any, results: Path) -> None:
+    """Run a study that has tables only; print them and save each as ``tables/<number>.csv`` in its folder."""
+    module = TABLE_STUDIES[study]
+    folder = module.run(params, results)
+    (folder / "tables").mkdir(exist_ok=True)
+    for number, (title, table) in enumerate(module.tables(folder, params).items(), 1):
+        table.to_csv(folder / "tables" / f"{number}.csv")
+        print(f"{title}\n{table.to_string(float_format='{:.4g}'.format)}\n")
+    print(f"results: {_shown(folder)}")
+
+
+def _shown(folder: Path) -> Path:
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 def _write_html(notebook: Path) -> None:
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
@@ -131,8 +152,7 @@ def _read(text: str) -> Any:
 
 
 def _report(folder: Path) -> None:
-    here = Path.cwd()
-    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    shown = _shown(folder)
     print(f"results:  {shown}")
     print(f"notebook: {shown / 'executed.html'}")
     for figure in sorted((shown / "figures").glob("*.png")):
@@ -144,6 +164,9 @@ def _run(study: str, scale: str, overrides: dict[str, str], results: Path, cell_
 
     try:
         params = chosen_params(study, scale, overrides)
+        if study in TABLE_STUDIES:
+            print_tables(study, params, results)
+            return
         _report(execute(study, params, results, cell_timeout_s=cell_timeout_s))
     except (FaaSLabError, PapermillExecutionError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -171,7 +194,7 @@ def demo_launchers(params: planners.Params) -> tuple[str, ...]:
 
 @app.command("study")
 def run_study(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(STUDIES)}.")],
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(STUDIES | TABLE_STUDIES)}.")],
     scale: Annotated[str, typer.Option(help="One of the study's scales, for instance smoke or paper.")] = "smoke",
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="key=value; may be given several times.")

@@ -4,11 +4,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import faaslab as fl
 from experiments import planners as study
-from experiments.run import NOTEBOOKS, STUDIES, check_notebook, chosen_params, demo_launchers
+from experiments.run import NOTEBOOKS, STUDIES, TABLE_STUDIES, app, check_notebook, chosen_params, demo_launchers
 
 
 def declared(path: Path) -> list[str]:
@@ -98,3 +100,32 @@ def test_demo_with_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
     """Where an engine answers, the demo runs on Docker, too."""
     assert demo_launchers(study.DEMO) == ("process", "docker")
     assert "processes only" not in capsys.readouterr().out
+
+
+QUICK = {
+    "planner_quality": ["families=fork_join", "planners=per_task,els", "truths=1"],
+    "planning_time": ["planners=per_task,wukong"],
+}
+
+
+@pytest.mark.parametrize("name", TABLE_STUDIES)
+def test_study_of_tables(name: str, tmp_path: Path) -> None:
+    """A study without a notebook prints its tables and saves them."""
+    assert not (NOTEBOOKS / f"{name}.ipynb").exists()
+    overrides = [part for text in QUICK[name] for part in ("-p", text)]
+    done = CliRunner().invoke(app, ["study", name, *overrides, "--results-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    (folder,) = (tmp_path / name).iterdir()
+    saved = sorted((folder / "tables").iterdir())
+    assert f"results: {folder}" in done.output
+    assert "per_task" in done.output
+    params = chosen_params(name, "smoke", dict(text.split("=") for text in QUICK[name]))
+    assert len(saved) == len(TABLE_STUDIES[name].tables(folder, params))
+    assert all(len(pd.read_csv(path)) > 0 for path in saved)
+
+
+def test_study_of_tables_refuses() -> None:
+    """A parameter that the study does not have ends it with one line."""
+    done = CliRunner().invoke(app, ["study", "planner_quality", "-p", "repeat=3"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("ConfigError: study 'planner_quality' has no parameter 'repeat'; known: ")
