@@ -1,15 +1,18 @@
 """Planners compared at equal cost and at equal makespan.
 
 A planner that is asked for different things (faster, cheaper) gives points of cost against makespan; those that no
-other one of its own beats in both are its front, a staircase::
+other one of its own beats in both are its front::
 
     makespan
-       │ ○┐
-       │  └──○┐         at a cost, a planner has the makespan of its fastest point that costs no more
-       │      └────○──
+       │ ○
+       │   `○.          at a cost between two points, a planner has what a mix of runs of both plans
+       │      ` ─ ─ ○   comes to on average
        └─────────────── cost
+
+Without the mix, a planner that has the plans of another one would be worse where its points are not the same by a hair.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 Point = tuple[float, float]
@@ -29,17 +32,23 @@ def front(points: Iterable[Point]) -> list[Point]:
 
 
 def makespan_ratios(own: Sequence[Point], others: Sequence[Point]) -> list[float]:
-    """Return for each point of the others' front: own makespan at no more cost, over its makespan."""
-    return _ratios(own, front(others))
+    """Return for each point of the others' front: own makespan at its cost, over its makespan."""
+    return _ratios(front(own), front(others))
 
 
 def cost_ratios(own: Sequence[Point], others: Sequence[Point]) -> list[float]:
-    """Return for each point of the others' front: own cost at no more makespan, over its cost."""
-    turned = [(makespan, cost) for cost, makespan in own]
-    return _ratios(turned, [(makespan, cost) for cost, makespan in front(others)])
+    """Return for each point of the others' front: own cost at its makespan, over its cost."""
+    return _ratios(*([(y, x) for x, y in reversed(front(points))] for points in (own, others)))
 
 
 def _ratios(own: Sequence[Point], reference: Sequence[Point]) -> list[float]:
-    return [
-        min(UNREACHED, min((y for x, y in own if x <= at), default=float("inf")) / value) for at, value in reference
-    ]
+    return [min(UNREACHED, _at(x, own) / y) for x, y in reference]
+
+
+def _at(x: float, points: Sequence[Point]) -> float:
+    """Return what points, by rising x and falling y, come to at x: infinite before the first."""
+    place = bisect_right(points, x, key=lambda point: point[0])
+    if place == 0:
+        return float("inf")
+    (left_x, left_y), (right_x, right_y) = points[place - 1], points[min(place, len(points) - 1)]
+    return left_y if right_x == left_x else left_y + (right_y - left_y) * (x - left_x) / (right_x - left_x)

@@ -89,7 +89,7 @@ class Params:
         subject: Which of them is compared with all others.
         sizes_mib: Worker sizes.
         rates: Exchange rates: how much of the makespan is worth all the cost, both of one worker for each task.
-        caps: How many caps on cost, from the least to the most of all plans so far.
+        caps: How many caps on cost, out of what plans on the front of all cost that were asked for without.
         sigmas: Standard deviations of the logarithm of true over told.
         truths: How many hidden truths for each.
         budget: Of a planner, each time it is asked, in simulated tasks.
@@ -159,10 +159,10 @@ PAPER = replace(
     SMOKE,
     families=tuple(FAMILIES),
     tasks=100,
-    ccrs=(0.1, 1.0, 10.0),
+    ccrs=(0.1, 10.0),
     scenarios=tuple(SCENARIOS),
     sizes_mib=(512, 1024, DEFAULT_SIZE_MIB, 2 * DEFAULT_SIZE_MIB, 4 * DEFAULT_SIZE_MIB),
-    rates=(0.1, 0.3, 1.0, 3.0, 10.0),
+    rates=(1.0,),
     caps=8,
     sigmas=(0.3, 0.6),
     truths=10,
@@ -274,9 +274,8 @@ def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
                 planned.append(found)
 
     ask(settings_without_caps(params, simulator, dag))
-    costs = [cost_usd for cost_usd, _ in front(one.told for one in planned)]
-    caps = np.geomspace(min(costs), max(costs), params.caps + 1)[1:]
-    ask([Setting(f"cap{number}", params.sizes_mib, "makespan", float(cap)) for number, cap in enumerate(caps, 1)])
+    caps = caps_usd([one.told for one in planned], params.caps)
+    ask([Setting(f"cap{number}@all", params.sizes_mib, "makespan", cap) for number, cap in enumerate(caps, 1)])
 
     truths: list[tuple[float, int, TaskTable]] = [(0.0, 0, told)]
     seed = zlib.crc32(point.name.encode())
@@ -306,18 +305,22 @@ def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
 
 
 def settings_without_caps(params: Params, simulator: Simulator, dag: fl.DAG) -> list[Setting]:
-    """Return each size alone and all together, for makespan and for cost, and all together at each exchange rate."""
+    """Return each size alone, for makespan, and all together for makespan, for cost, and at each exchange rate."""
     sizes = sorted(params.sizes_mib)
     ctx = plan_context(dag, sizes=[sizes[len(sizes) // 2]], platform=simulator.platform)
     plain = simulator.run(simulator.place(get_planner("per_task").plan(dag, ctx)))
     choices = [(str(size_mib), (size_mib,)) for size_mib in sizes] + [("all", tuple(sizes))]
-    settings = [
-        Setting(f"{objective}@{name}", chosen, objective)
-        for objective in ("makespan", "cost")
-        for name, chosen in choices
-    ]
+    settings = [Setting(f"makespan@{name}", chosen, "makespan") for name, chosen in choices]
+    settings.append(Setting("cost@all", tuple(sizes), "cost"))
     exchange = plain.makespan_s / plain.cost_usd
     return settings + [Setting(f"rate{rate:g}@all", tuple(sizes), rate * exchange) for rate in params.rates]
+
+
+def caps_usd(told: Sequence[Point], count: int) -> list[float]:
+    """Return the costs of up to ``count`` points of the front of all plans so far, evenly spread, without the least."""
+    costs = [cost_usd for cost_usd, _ in front(told)][1:]
+    places = np.linspace(0, len(costs) - 1, min(count, len(costs))).round().astype(int)
+    return [costs[place] for place in places]
 
 
 def ask_planner(

@@ -53,12 +53,22 @@ def test_settings() -> None:
     found = study.measure(point, TINY)
     settings = set(found[found["planner"] == "els"]["setting"])
     assert settings <= {
-        *(f"{objective}@{size}" for objective in ("makespan", "cost") for size in (884, 1769, "all")),
+        *(f"makespan@{size}" for size in (884, 1769, "all")),
+        "cost@all",
         "rate1@all",
-        "cap1",
+        "cap1@all",
     }
     # One plan that fits all is not simulated again and again.
     assert len(found[(found["planner"] == "single_worker") & (found["sigma"] == 0)]) == 2
+
+
+def test_caps_by_hand() -> None:
+    """Caps are costs on the front but for the cheapest plan, which needs none."""
+    told = [(1.0, 9.0), (2.0, 8.0), (2.5, 8.5), (3.0, 7.0), (4.0, 6.0), (5.0, 5.0)]
+    assert study.caps_usd(told, 2) == [2.0, 5.0]
+    assert study.caps_usd(told, 9) == [2.0, 3.0, 4.0, 5.0]
+    assert study.caps_usd(told, 0) == []
+    assert study.caps_usd(told[:1], 3) == []
 
 
 class Failing:
