@@ -1,5 +1,6 @@
 """Tables of how one planner compares with others, from points of cost against makespan under hidden truths."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -15,30 +16,33 @@ OTHERS = "all others"
 def compare(points: pd.DataFrame, subject: str) -> pd.DataFrame:
     """Return what the subject has reached against each other planner and against all of them together.
 
+    Of the subject's plans, and of those it is compared with, only the front as told counts, under every truth: what one
+    would choose beforehand. Otherwise who has more plans would have more luck.
+
     A row is a workflow in a scenario at a sigma against somebody: the median ratio over the points of the other front
     under all truths, which parts of them are better and worse by more than a tie, and the worst. ``timed`` says
     whether planning time counts into makespans.
 
     Args:
-        points: As ``run`` saves them.
+        points: As ``planner_quality.run`` saves them.
         subject: Name of the planner that is compared.
     """
     rows = []
     known = points[points["error"].isna()]
     others = [name for name in dict.fromkeys(known["planner"]) if name != subject]
-    keys = ["scenario", "family", "workflow", "sigma"]
-    for key, of_workflow in known.groupby(keys, sort=False):
-        for timed, (measured, ratios_of), against in product((False, True), COMPARISONS.items(), [OTHERS, *others]):
-            ratios: list[float] = []
-            for _, of_truth in of_workflow.groupby("truth", sort=False):
-                by_planner = fronts(of_truth, timed)
-                reference = [p for name in others if against in (OTHERS, name) for p in by_planner.get(name, ())]
-                ratios += ratios_of(by_planner.get(subject, ()), reference)
-            if ratios:
-                values = np.array(ratios)
+    for (scenario, family, workflow), of_workflow in known.groupby(["scenario", "family", "workflow"], sort=False):
+        about = {"scenario": scenario, "family": family, "workflow": workflow}
+        for timed, against in product((False, True), [OTHERS, *others]):
+            own = chosen(of_workflow, [subject], timed)
+            reference = chosen(of_workflow, others if against == OTHERS else [against], timed)
+            for sigma, measured in product(dict.fromkeys(sigma for sigma, _ in reference), COMPARISONS):
+                ratios_of = COMPARISONS[measured]
+                truths = [key for key in reference if key[0] == sigma]
+                values = np.array([ratio for key in truths for ratio in ratios_of(own.get(key, []), reference[key])])
                 rows.append(
-                    dict(zip(keys, key, strict=True))
+                    about
                     | {
+                        "sigma": sigma,
                         "against": against,
                         "timed": timed,
                         "measured": measured,
@@ -52,13 +56,26 @@ def compare(points: pd.DataFrame, subject: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def fronts(of_truth: pd.DataFrame, timed: bool) -> dict[str, list[Point]]:
-    """Return the front of each planner under one truth, with or without planning time."""
-    makespan_s = of_truth["makespan_s"] + (of_truth["planning_s"] if timed else 0.0)
-    found: dict[str, list[Point]] = {}
-    for name, cost_usd, makespan in zip(of_truth["planner"], of_truth["cost_usd"], makespan_s, strict=True):
-        found.setdefault(name, []).append((cost_usd, makespan))
-    return {name: front(of_planner) for name, of_planner in found.items()}
+def chosen(of_workflow: pd.DataFrame, planners: Sequence[str], timed: bool) -> dict[tuple[float, int], list[Point]]:
+    """Return the points, by sigma and truth, of those plans of some planners that are on their front as told.
+
+    Args:
+        of_workflow: Points of one workflow in one scenario.
+        planners: Names.
+        timed: Whether planning time counts into makespans.
+    """
+    rows = of_workflow[of_workflow["planner"].isin(planners)]
+    extra_s = rows["planning_s"] * float(timed)
+    told = list(zip(rows["told_cost_usd"], rows["told_makespan_s"] + extra_s, strict=True))
+    best = set(front(told))
+    found: dict[tuple[float, int], dict[Point, Point]] = {}
+    for sigma, truth, cost_usd, makespan_s, as_told in zip(
+        rows["sigma"], rows["truth"], rows["cost_usd"], rows["makespan_s"] + extra_s, told, strict=True
+    ):
+        if as_told in best:
+            # Plans that are alike as told are one choice.
+            found.setdefault((sigma, truth), {}).setdefault(as_told, (cost_usd, makespan_s))
+    return {key: list(of_truth.values()) for key, of_truth in found.items()}
 
 
 def against_all(compared: pd.DataFrame) -> pd.DataFrame:

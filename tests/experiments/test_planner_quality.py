@@ -12,7 +12,7 @@ import pytest
 
 import faaslab as fl
 from experiments import planner_quality as study
-from experiments.comparisons import OTHERS, against_all, against_each, compare, planned_table
+from experiments.comparisons import OTHERS, against_all, against_each, chosen, compare, planned_table
 from faaslab.plan import DagView
 from faaslab.planners import PLANNERS, PlanContext
 
@@ -114,6 +114,8 @@ def synthetic_points() -> pd.DataFrame:
                         "truth": truth,
                         "cost_usd": cost_usd,
                         "makespan_s": makespan_s * (1 + truth),
+                        "told_cost_usd": cost_usd,
+                        "told_makespan_s": makespan_s,
                         "planning_s": planning_s,
                         "error": None,
                     }
@@ -136,6 +138,25 @@ def test_comparison_by_hand() -> None:
     assert ratio["one", at_makespan, False, "b"] == 1.0
     # Nothing of a is as fast as c.
     assert ratio["one", at_makespan, False, "c"] == 10.0
+
+
+def test_luck_does_not_count() -> None:
+    """A plan that nobody would have chosen, since another one was told to be faster and cheaper, is no point."""
+    points = pd.DataFrame(
+        {
+            "planner": ["a", "a", "b", "c"],
+            "sigma": 0.3,
+            "truth": 1,
+            "told_cost_usd": [1.0, 2.0, 2.0, 2.0],
+            "told_makespan_s": [5.0, 4.0, 4.0, 4.5],
+            "planning_s": [0.0, 0.0, 9.0, 9.0],
+            "cost_usd": [1.1, 2.2, 2.2, 0.1],
+            "makespan_s": [5.5, 4.4, 4.4, 0.1],
+        }
+    )
+    assert chosen(points, ["a", "b", "c"], timed=False) == {(0.3, 1): [(1.1, 5.5), (2.2, 4.4)]}
+    assert chosen(points, ["b", "c"], timed=False) == {(0.3, 1): [(2.2, 4.4)]}
+    assert chosen(points, ["c"], timed=True) == {(0.3, 1): [(0.1, 9.1)]}
 
 
 def test_tables_by_hand() -> None:
