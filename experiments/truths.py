@@ -8,6 +8,7 @@
 What a run has in common (a slow hour) moves all times, a function's part (a wrong estimate) those of all its tasks.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -17,11 +18,12 @@ import numpy as np
 import faaslab as fl
 from faaslab.model.estimates import Basis, DeclaredEstimates, prior_scale
 from faaslab.model.sizes import MIB_PER_VCPU
-from faaslab.model.variation import DECLARED_SIGMA, Spread
+from faaslab.model.variation import Spread
 
 RUN_SHARE, FUNCTION_SHARE = 0.25, 0.25
-"""Parts of the variance; the rest is each task's own. An assumption: no more is common than in stage profiles, where
-repeats of a whole stage differ by 2 %, and no less than makes noise that does not average out."""
+"""Parts of the variance; the rest is each task's own. An assumption: enough is common not to average out."""
+TOLD_SIGMA = 0.45
+"""Spread that planners are told: between those of the truths that studies hide from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class TaskTable:
         return "declared"
 
     def spread(self, task: int, size_mib: int) -> Spread:
-        """Return the assumed spread of declared times."""
-        return Spread(0.0, 0.0, DECLARED_SIGMA)
+        """Return the spread that planners are told, of which a run's part is known, a function's is not."""
+        return Spread(math.sqrt(RUN_SHARE) * TOLD_SIGMA, 0.0, math.sqrt(1 - RUN_SHARE) * TOLD_SIGMA)
 
     def scaled(self, time_scale: float) -> "TaskTable":
         """Return the same with all times multiplied."""

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 import faaslab as fl
 from experiments.instances import FAMILIES, drawn, synthetic, synthetic_name
-from experiments.truths import FUNCTION_SHARE, RUN_SHARE, TaskTable, function_of, hidden_truth
+from experiments.truths import FUNCTION_SHARE, RUN_SHARE, TOLD_SIGMA, TaskTable, function_of, hidden_truth
 from faaslab.graph import generators
 from faaslab.model.estimates import prior_scale
 
@@ -54,6 +54,7 @@ def test_table_of_declared_tasks() -> None:
     assert table.exec_s(0, 442) == pytest.approx(3.0 * prior_scale(442))
     assert table.output_bytes(0) == 50
     assert table.scaled(0.01).exec_s(0, 1769) == pytest.approx(0.03)
+    assert table.spread(0, 1769).total == pytest.approx(TOLD_SIGMA)
     assert table.scaled(0.01).sizes_bytes == table.sizes_bytes
 
 
