@@ -103,7 +103,7 @@ def test_demo_with_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 QUICK = {
-    "planner_quality": ["families=fork_join", "planners=per_task,els", "truths=1"],
+    "planner_quality": ["families=fork_join", "planners=per_task,els", "subject=els", "truths=1"],
     "planning_time": ["planners=per_task,wukong"],
 }
 
