@@ -10,7 +10,7 @@ What a run has in common (a slow hour) moves all times, a function's part (a wro
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -33,10 +33,12 @@ class TaskTable:
     Attributes:
         one_vcpu_s: Seconds of execution at one vCPU, by task index.
         sizes_bytes: Sizes of outputs, by task index.
+        sigma: Spread of times that planners are told; 0: they are certain.
     """
 
     one_vcpu_s: Sequence[float]
     sizes_bytes: Sequence[float]
+    sigma: float = TOLD_SIGMA
 
     @classmethod
     def declared(cls, dag: fl.DAG) -> Self:
@@ -59,12 +61,12 @@ class TaskTable:
         return "declared"
 
     def spread(self, task: int, size_mib: int) -> Spread:
-        """Return the spread that planners are told, of which a run's part is known, a function's is not."""
-        return Spread(math.sqrt(RUN_SHARE) * TOLD_SIGMA, 0.0, math.sqrt(1 - RUN_SHARE) * TOLD_SIGMA)
+        """Return the spread, of which a run's part is known, a function's is not."""
+        return Spread(math.sqrt(RUN_SHARE) * self.sigma, 0.0, math.sqrt(1 - RUN_SHARE) * self.sigma)
 
     def scaled(self, time_scale: float) -> "TaskTable":
         """Return the same with all times multiplied."""
-        return TaskTable(tuple(seconds * time_scale for seconds in self.one_vcpu_s), self.sizes_bytes)
+        return replace(self, one_vcpu_s=tuple(seconds * time_scale for seconds in self.one_vcpu_s))
 
 
 def function_of(dag: fl.DAG) -> list[str]:
@@ -90,4 +92,4 @@ def hidden_truth(dag: fl.DAG, told: TaskTable, sigma: float, seed: Sequence[int]
     common = np.sqrt(FUNCTION_SHARE) * by_function + rest * by_task
     times = np.exp(np.sqrt(RUN_SHARE) * whole + common[0]) * np.asarray(told.one_vcpu_s)
     sizes = np.exp(common[1]) * np.asarray(told.sizes_bytes)
-    return TaskTable(tuple(times.tolist()), tuple(sizes.tolist()))
+    return TaskTable(tuple(times.tolist()), tuple(sizes.tolist()), sigma=0.0)

@@ -42,6 +42,7 @@ def test_no_spread_is_as_told() -> None:
     truth = hidden_truth(DAG, TOLD, 0.0, [1])
     assert truth.one_vcpu_s == pytest.approx(TOLD.one_vcpu_s)
     assert truth.sizes_bytes == pytest.approx(TOLD.sizes_bytes)
+    assert truth.spread(0, 1769).total == 0
     assert hidden_truth(DAG, TOLD, 0.3, [1, 2]) == hidden_truth(DAG, TOLD, 0.3, [1, 2])
     assert hidden_truth(DAG, TOLD, 0.3, [1, 2]) != hidden_truth(DAG, TOLD, 0.3, [1, 3])
 
