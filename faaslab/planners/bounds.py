@@ -35,8 +35,7 @@ def lower_bounds(dag: DagView, ctx: PlanContext) -> Bounds:
     profile, prices = platform.profile, platform.prices
     rows = {size_mib: flat.exec_s([size_mib] * len(dag)) for size_mib in ctx.sizes}
     latency_s = profile.store_latency_s
-    up_s = 1 / profile.upload_bytes_per_s if profile.upload_bytes_per_s else 0.0
-    blob_s, frame_s = flat.puts(latency_s, up_s, Config().inline_output_bytes, list)
+    blob_s, frame_s, _ = flat.times(profile, Config().inline_output_bytes, list)
     longest_s = [0.0] * len(dag)
     # The least of each task that fills up what all workers share: time on a worker, on cores, of vCPUs, of memory.
     worker_s = core_s = vcpu_s = mib_s = 0.0
