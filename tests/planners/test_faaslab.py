@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from faaslab.plan import Plan
 from faaslab.planners import plan_dag
 from faaslab.planners.candidates import Archive, Bench
 from faaslab.planners.downgrade import downgraded, slack_s
+from faaslab.planners.faaslab import FaaSLab
 from faaslab.planners.gap_cuts import cut_gaps
 from faaslab.planners.planner import PlanContext
 from faaslab.planners.portfolio import seeds
@@ -145,7 +147,7 @@ def test_slack_and_downgrade() -> None:
 @pytest.mark.parametrize(("deadline_s", "workers"), [(80.0, 1), (40.0, 2), (20.0, 4), (10.0, 8)])
 def test_a_deadline_is_met_at_the_least_cost(deadline_s: float, workers: int) -> None:
     """Of plans in time, the one with the fewest workers, since each costs a request; in time means to the second."""
-    plan = plan_dag(EIGHT, "faaslab", platform=NOTHING, objective="cost", deadline_s=deadline_s + 1e-6)
+    plan = FaaSLab().plan(EIGHT, plan_context(EIGHT, platform=NOTHING, objective="cost", deadline_s=deadline_s + 1e-6))
     assert len(plan.orders) == workers
     assert {len(order) for order in plan.orders.values()} == {8 // workers}
 
@@ -155,7 +157,7 @@ def test_a_cap_on_cost_is_kept(workers: int, makespan_s: float) -> None:
     """With money for so many requests, the fastest plan has as many workers, all with the same work."""
     cap_usd = 80 * GB_S_USD + (workers + 0.5) * REQUEST_USD
     ctx = plan_context(EIGHT, platform=NOTHING, cost_cap_usd=cap_usd)
-    plan = plan_with("faaslab", EIGHT, ctx)
+    plan = FaaSLab().plan(EIGHT, ctx)
     assert len(plan.orders) == workers
     assert ctx.simulate(EIGHT, plan).makespan_s == pytest.approx(makespan_s)
 
@@ -197,3 +199,13 @@ def test_the_archive_is_the_pareto_front(points: list[tuple[int, int]], count: i
     spread = archive.spread(count)
     assert len(spread) == min(count, len(front))
     assert {spread[0].makespan_s, spread[-1].makespan_s} == {min(front)[0], max(front)[0]}
+
+
+@pytest.mark.parametrize(("sla", "workers"), [("p50", 2), ("p90", 4)])
+def test_a_deadline_holds_at_the_sla(sla: str, workers: int) -> None:
+    """The quantile of the makespan is kept within the deadline: at p90, the 40 s of two workers are 87 s."""
+    settings: dict[str, Any] = {"platform": "none", "objective": "cost", "deadline_s": 62.0, "budget": 200_000}
+    plan = plan_dag(EIGHT, "faaslab", sla=sla, **settings)
+    assert plan.predicted is not None
+    assert plan.predicted.makespan_s <= 62.0
+    assert len(plan.orders) == workers
