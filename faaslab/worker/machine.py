@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import Fenced, PayloadError
 from faaslab.policy.recovery import lost_work, unfinished
-from faaslab.policy.run_time import Policy
 from faaslab.policy.successors import Arrivals, Onward, onward
 from faaslab.protocol.messages import (
     RUN_TIME,
@@ -328,6 +327,9 @@ class WorkerMachine:
             yield from self._flush()
             return None
         visible = self._visible(task)
+        asks = bool(dag.policy) and self._planned is None
+        if asks:
+            yield from self._fetch_parts((dag.policy,))
         try:
             way: Onward = onward(
                 dag,
@@ -336,11 +338,9 @@ class WorkerMachine:
                 self._planned,
                 container.size_mib,
                 visible=visible,
-                policy=(yield from self._policy()),
+                policy=container.loaded(dag.policy) if asks else None,
                 output_bytes=payload.nbytes,
             )
-        except Fenced:
-            raise
         except Exception as error:  # the policy is the user's
             message = f"the plan's policy can't be asked what follows it: {_words(error)}{_cure(error)}"
             return (yield from self._fail(task, "policy", message, Outcome(error=error)))
@@ -384,14 +384,6 @@ class WorkerMachine:
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return reply
-
-    def _policy(self) -> Generator[Action, Any, Policy | None]:
-        """Return what decides about tasks without a worker, None: the default, or it is not this worker's business."""
-        digest = self._dag.policy
-        if not digest or self._planned is not None:
-            return None
-        yield from self._fetch_parts((digest,))
-        return self._container.loaded(digest)  # type: ignore[no-any-return]
 
     def _output(self, task: int, payload: Payload) -> Generator[Action, Any, bytes]:
         """Return what the store is to hold: the frame, or a reference to a blob written first."""
