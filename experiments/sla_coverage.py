@@ -11,8 +11,7 @@ and that simulate each task with its own 90th percentile, a common mistake.
 """
 
 import math
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 import faaslab as fl
 from experiments.saving import RESULTS, RUNS_FILE, start_results
+from experiments.truths import TaskTable
 from faaslab.graph import generators
 from faaslab.model.distribution import LEVELS, Promise
 from faaslab.model.estimates import Basis, Estimates
@@ -140,29 +140,6 @@ promises were calibrated on."""
 SCALES = {"smoke": SMOKE, "demo": DEMO, "paper": PAPER}
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Estimates that are what one run of a truth draws: they do not scatter any more."""
-
-    seconds: Sequence[float]
-
-    def exec_s(self, task: int, size_mib: int) -> float:
-        """Return what the run has drawn, whatever the size: there is only one."""
-        return self.seconds[task]
-
-    def output_bytes(self, task: int) -> float:
-        """Return the size of small integers: everything rides along."""
-        return 100.0
-
-    def basis(self, task: int, size_mib: int) -> Basis:
-        """Return that it is known."""
-        return "measured"
-
-    def spread(self, task: int, size_mib: int) -> Spread:
-        """Return that nothing scatters."""
-        return Spread(0.0, 0.0, 0.0)
-
-
 class Truth:
     """How long tasks really take; neither planner nor predictor ever see it, only runs.
 
@@ -200,7 +177,9 @@ class Truth:
         shown_s = self._median_s * np.exp(luck) * straggling
         took_s = (shown_s * self._overhead).tolist()
         seed = int(rng.integers(2**31))
-        simulation = simulate_plan(self.dag, plan, Drawn(took_s), self._platform, draws=Draws(seed))
+        # Small outputs, which ride along, and one vCPU, to which these times belong.
+        drawn = TaskTable(took_s, [100.0] * count, sigma=0.0)
+        simulation = simulate_plan(self.dag, plan, drawn, self._platform, draws=Draws(seed))
         promise = None if plan.predicted is None else plan.predicted.promise
         source = Source(
             run=f"run-{number}",
@@ -343,7 +322,6 @@ def table(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["method", "shape"])
 
 
-if __name__ == "__main__":
-    done = run(SCALES[sys.argv[1] if len(sys.argv) > 1 else "smoke"])
-    print(table(done).to_string(float_format=lambda value: f"{value:.3g}"))
-    print(done)
+def tables(folder: Path, params: Params) -> dict[str, pd.DataFrame]:
+    """Return the tables by title."""
+    return {f"How often p{100 * PROMISED:g} was kept, with {params.planner}": table(folder)}
