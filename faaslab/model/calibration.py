@@ -29,6 +29,8 @@ from faaslab.model.samples import MEASURED, Source
 if TYPE_CHECKING:
     from faaslab.model.history import Snapshot
 
+STEPS = 1000
+"""A corrected distribution is given at so many quantiles and one, so that whole percentiles are met exactly."""
 ALIKE = 0.5
 """A prediction that rested on this part of the degrees of freedom, or more, was like the next one."""
 
@@ -69,10 +71,9 @@ class Calibration:
         if not self.runs:
             return makespan
         factors = [conformal_factor(scores, level) for scores, level in zip(self.scores, LEVELS, strict=True)]
-        last = max(1, len(makespan.draws) - 1)
         corrected: list[float] = []
-        for at, value in enumerate(makespan.draws):
-            lifted = value * _interpolated(factors, at / last)
+        for step in range(STEPS + 1):
+            lifted = makespan.quantile(step / STEPS) * _interpolated(factors, step / STEPS)
             corrected.append(max(lifted, corrected[-1]) if corrected else lifted)
         return Distribution(tuple(corrected))
 

@@ -68,6 +68,8 @@ def test_a_calibrated_quantile_is_the_factor_times_what_it_was() -> None:
     assert found.factor(0.9) == pytest.approx(1.5 * 5 / FIVE.quantile(0.9))
     assert found.apply(draws).quantile(0.9) == pytest.approx(found.factor(0.9) * draws.quantile(0.9))
     assert found.apply(draws).quantile(0.5) == pytest.approx(1.5 * 3)
+    few = Distribution((1.0, 2.0, 5.0))
+    assert found.apply(few).quantile(0.9) == pytest.approx(found.factor(0.9) * few.quantile(0.9))
     # For p99 nine runs say nothing; it is lifted to the largest below, and no further.
     assert found.factor(0.99) == 1.0
     assert draws.quantile(0.99) < found.apply(draws).quantile(0.99) == found.apply(draws).quantile(0.95)
@@ -90,7 +92,6 @@ def test_a_higher_percentile_never_promises_less(found: list[tuple[float, float]
     applied = calibrated.apply(Distribution(tuple(sorted(draws))))
     values = [applied.quantile(percent / 100) for percent in range(101)]
     assert values == sorted(values)
-    assert len(applied.draws) == len(draws)
 
 
 @pytest.mark.parametrize("quantile", [0.5, 0.9])
@@ -180,7 +181,8 @@ def test_plans_are_calibrated_by_the_runs_of_their_dag(tmp_path: Path) -> None:
     assert found.history == snapshot.digest
     calibrated = calibration(snapshot, dag.structure_hash, "per_task", "none", found.promise.degrees)
     uncalibrated_s = found.promise.quantiles_s[P90]
-    assert found.makespan_s >= calibrated.factor(0.9) * uncalibrated_s * 0.99
+    # Exactly that, unless a lower quantile has been corrected beyond it.
+    assert found.makespan_s >= calibrated.factor(0.9) * uncalibrated_s * (1 - 1e-9)
     assert found.calibration == pytest.approx(found.makespan_s / uncalibrated_s)
     assert dag.plan("els", history=snapshot, **asked).predicted.calibrated_on == 0
     assert f"calibrated on {found.calibrated_on} earlier runs" in after._repr_html_()
