@@ -386,9 +386,10 @@ class Model:
         aimed, unit = _whole([term for term in terms if term[0] > 0])
         solver = cp_model.CpSolver()
         solver.parameters.random_seed = seed
-        # One thread: several that share what they learn give another plan each time. Its relaxation slows it down.
+        # One thread: several that share what they learn give another plan each time. The linear relaxation bounds sums,
+        # that is money; for the makespan alone it only takes time.
         solver.parameters.num_workers = 1
-        solver.parameters.linearization_level = 0
+        solver.parameters.linearization_level = 1 if aim.cost_weight > 0 else 0
         solver.parameters.max_deterministic_time = effort
         self._cp.minimize(aimed)
         status = solver.solve(self._cp)
@@ -406,6 +407,7 @@ class Model:
                 for variable in variables:
                     self._cp.add_hint(variable, solver.value(variable))
             self._cp.minimize(_whole(self._usd if aim.cost_weight == 0 else [makespan])[0])
+            solver.parameters.linearization_level = 1 if aim.cost_weight == 0 else 0
             solver.parameters.max_deterministic_time = effort / 4
             if solver.solve(self._cp) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
                 found.append(self._read(solver, best * unit))
