@@ -18,9 +18,9 @@ from faaslab.trace import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
-PLANNERS = ("per_task", "wukong")
-"""Repeats take turns: every task in a worker of its own, which shows what transfers and starts cost, then tasks one
-after the other on the same worker, which shows what the engine needs between them."""
+PLANNERS = ("per_task", "wukong", "uniform")
+"""Repeats take turns: every task in a worker of its own, workers that go on with what they have made ready, and planned
+ones. What the engine needs from one task to the next differs between these, and so does what moves."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -159,7 +159,10 @@ class Storage(ABC):
 
     @abstractmethod
     def wait_demand(self, cursor: str, wait_s: float) -> str:
-        """Wait until an invocation found no idle container, at most ``wait_s``; returns the new cursor."""
+        """Wait until an invocation found no idle container, at most ``wait_s``; returns the new cursor.
+
+        A worker that begins to wait while some are pending counts as well: it can be asked to make room.
+        """
 
     @abstractmethod
     def retire_idle(self, pool: str) -> str | None:

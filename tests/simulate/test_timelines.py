@@ -1,9 +1,11 @@
 """Whole timelines, worked out by hand; numbers are sums of powers of two, so that they are exact."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+import faaslab as fl
 from faaslab.errors import ConfigError, PlanError
 from faaslab.model.prices import Prices
 from faaslab.simulate import FlatDag, place, simulate_plan
@@ -301,3 +303,48 @@ def test_a_worker_asks_before_it_waits(seconds: float, start_s: float) -> None:
     assert run.turn_s[2] == 3.5
     assert run.visible_s[1] == 2.25 + seconds
     assert run.start_s[2] == start_s
+
+
+def test_the_engine_needs_time_around_tasks() -> None:
+    """Submitting delays all; each task has its own overhead, each stored output too, and keeping one costs bytes.
+
+    Submitted at 0.5, started at 1.5; task 0 executes from 1.75 to 2.75. Its output of 4 MB is serialized, then copied,
+    at 16 MB/s; task 1, which has 0.25 s of overhead again, executes from 3.5; its output is stored 0.125 s after.
+    """
+    run = simulated(
+        ((), (0,)),
+        ["w", "w"],
+        [1.0, 1.0],
+        nbytes={0: 4e6},
+        submit_s=0.5,
+        task_s=0.25,
+        store_s=0.125,
+        task_bytes_per_s=16e6,
+    )
+    assert spans(run) == [(1.75, 2.75), (3.5, 4.5)]
+    assert run.makespan_s == 4.625
+
+
+def test_sizes_that_are_not_enforced() -> None:
+    """Where workers don't have the CPU of their size alone, each task needs a whole core, however small its worker."""
+    dag, known = FakeDag(((), ())), Known([1.0, 1.0])
+    where = replace(platform(cores=1), sizes_enforced=False)
+    plan = plan_of(dag, ["a", "b"], [884, 884])
+    assert list(simulate_plan(dag, plan, known, where).finish_s) == [3.0, 3.0]
+
+
+def test_large_constants_are_fetched() -> None:
+    """A constant that does not travel with the structure is fetched before its first task, and submitted before all."""
+    text = "x" * 1_000_000
+    dag = fl.DAG([fl.task(len, name="first")(text), fl.task(len, name="second")(text)])
+    flat = FlatDag.of(dag, Known([1.0, 1.0]))
+    assert flat.constant_bytes[1] == 0
+    size = flat.constant_bytes[0]
+    assert 1_000_000 <= size < 1_001_000
+    where = platform(store_latency_s=0.5, download_bytes_per_s=1e6, submit_bytes_per_s=1e6)
+    plan = dag.plan("per_task", history=False)
+    run = simulate_plan(dag, plan, Known([1.0, 1.0]), where)
+    begun_s = run.begin_s[0]
+    assert run.start_s[0] == pytest.approx(begun_s + 0.5 + size / 1e6)
+    assert run.start_s[1] == run.begin_s[1]
+    assert run.workers[0].requested_s == pytest.approx(flat.wire_bytes / 1e6)

@@ -237,7 +237,7 @@ class DispatchConformance:
         assert [m.run for m in scene.inbox("c", cursor)] == ["second"]
 
     def test_the_gateway_hears_of_demand(self, scene: Scene) -> None:
-        """The cursor moves whenever an invocation found no idle container, and only then."""
+        """The cursor moves whenever an invocation found no idle container, and not when one was served."""
         scene.start()
         cursor = scene.store.wait_demand("0", 1.0)
         assert cursor != "0"
@@ -247,6 +247,20 @@ class DispatchConformance:
         assert scene.store.wait_demand(cursor, 0.001) == cursor
         scene.start(spec("unserved"))
         assert scene.store.wait_demand(cursor, 1.0) != cursor
+
+    def test_the_gateway_hears_of_workers_that_could_make_room(self, scene: Scene) -> None:
+        """A worker that begins to wait moves the cursor while something is pending, once, and not otherwise."""
+        scene.start(spec(starts=[Start("p", SMALL), Start("q", SMALL)]))
+        p = scene.worker("c-p")
+        cursor = scene.store.wait_demand("0", 1.0)
+        assert scene.store.wait_ready(p, 4, []) == (False, {})
+        after = scene.store.wait_demand(cursor, 1.0)
+        assert after != cursor
+        assert scene.store.wait_ready(p, 4, []) == (False, {})
+        assert scene.store.wait_demand(after, 0.001) == after
+        q = scene.worker("c-q")
+        assert scene.store.wait_ready(q, 5, []) == (False, {})
+        assert scene.store.wait_demand(after, 0.001) == after
 
     def test_a_waiting_worker_can_be_asked_to_yield(self, scene: Scene) -> None:
         """Once per registration, longest waiting first; not when it does not wait."""
