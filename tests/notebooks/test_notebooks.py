@@ -19,7 +19,9 @@ TINY = ("-p", "repeats=1", "-p", "planners=single_worker,wukong", "-p", "corpus_
 
 
 PLANNING = {
-    "simulation": (("mosaic#0", "waited for", "idle containers end at once"), 4),
+    "compare_planners": (("dask_inf", "faaslab", "6 tasks resized", "finds no plan", "optimal: optimal"), 3),
+    "own_planner": (("follows clean#2", "tasks moved", "21 tasks in both", "1 workers", "waits for itself"), 5),
+    "simulation": (("project#0", "remote: fit#0", "idle containers end at once"), 4),
 }
 """Notebooks on planning: words that they show, and how many figures."""
 
