@@ -84,6 +84,12 @@ class Front:
         ]
         return pd.DataFrame(rows)
 
+    def plot(self) -> Any:
+        """Return cost against makespan of the plans, as a matplotlib figure."""
+        from faaslab.viz.tradeoff import front_figure
+
+        return front_figure({", ".join(dict.fromkeys(plan.planner for plan in self)): self})
+
     def _repr_html_(self) -> str:
         return str(self.table.to_html(float_format=lambda value: f"{value:.4g}"))
 

@@ -7,7 +7,7 @@ from faaslab.viz.prediction import predicted_gantt
 from faaslab.viz.scoring import accuracy_figure, coverage_figure, pinball_figure, pit_figure
 from faaslab.viz.stats import Interval, Ratios, bootstrap, paired_ratios
 from faaslab.viz.theme import paper_style
-from faaslab.viz.tradeoff import Point, comparison_figure, tradeoff_figure
+from faaslab.viz.tradeoff import Point, comparison_figure, front_figure, tradeoff_figure
 
 __all__ = [
     "Interval",
@@ -19,6 +19,7 @@ __all__ = [
     "comparison_figure",
     "coverage_figure",
     "distribution_figure",
+    "front_figure",
     "gantt",
     "makespan_figure",
     "makespans_figure",

@@ -52,7 +52,7 @@ def _draw_histogram(axes: Axes, predicted: Predicted, values: Distribution, fact
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=2.2)
     axes.set_xlabel(label)
     axes.set_ylabel("runs")
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 

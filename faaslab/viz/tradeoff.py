@@ -1,6 +1,6 @@
 """Cost against makespan: what several plans of one DAG come to, which of them no other beats, and what none can be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter
 from faaslab.plan import Distribution, Predicted
 from faaslab.planners.bounds import Bounds
 from faaslab.planners.comparison import Comparison
+from faaslab.planners.front import Front
 from faaslab.viz.theme import COLUMN_IN, MARKERS, PALETTE, PaperFigure, legend_above, paper_style
 
 PER_RUNS = 1000
@@ -60,6 +61,21 @@ def comparison_figure(comparison: Comparison, *, width_in: float = COLUMN_IN) ->
     names = (name for compared in comparison.plans for name in (compared.plan.dag_name, compared.predicted.sla.name))
     title = ", ".join(dict.fromkeys(names))
     return tradeoff_figure(points, comparison.bounds, title=title, width_in=width_in)
+
+
+def front_figure(fronts: Mapping[str, Front], *, width_in: float = COLUMN_IN) -> PaperFigure:
+    """Return the plans of fronts, in the run in which everything takes its median; see ``tradeoff_figure``.
+
+    Args:
+        fronts: Of one DAG, by name; see ``fl.pareto``.
+        width_in: Width of the figure in inches.
+
+    Raises:
+        ValueError: No front has a plan.
+    """
+    points = [Point(name, *point) for name, front in fronts.items() for point in front.points]
+    names = dict.fromkeys(plan.dag_name for front in fronts.values() for plan in front)
+    return tradeoff_figure(points, title=", ".join([*names, "medians"]), width_in=width_in)
 
 
 def tradeoff_figure(

@@ -29,10 +29,9 @@ def test_notebook_runs(page: Page, lab_url: str, tmp_path: Path, name: str) -> N
     images = page.locator(".jp-CodeCell .jp-OutputArea-output img")
     expect(images).to_have_count(figures, timeout=SHOWN_MS)
     for number in range(figures):
-        images.nth(number).scroll_into_view_if_needed()
-        page.wait_for_function(
-            "image => image.complete && image.naturalWidth > 100", arg=images.nth(number).element_handle()
-        )
+        image = images.nth(number)
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 100", arg=image.element_handle())
         page.screenshot(path=tmp_path / f"figure-{number}.png")
     errors = page.locator('[data-mime-type="application/vnd.jupyter.stderr"]')
     expect(errors).to_have_count(0)

@@ -1,9 +1,9 @@
 import pytest
 from matplotlib.figure import Figure
 
-from faaslab.planners import compare
+from faaslab.planners import compare, pareto
 from faaslab.planners.bounds import Bounds
-from faaslab.viz import Point, comparison_figure, tradeoff_figure
+from faaslab.viz import Point, comparison_figure, front_figure, tradeoff_figure
 from faaslab.viz.tradeoff import pareto_front
 from tests.plan.dags import FakeDag
 from tests.viz.looking import predicted_plan, sticks_out_in, texts
@@ -66,6 +66,17 @@ def test_comparison_shows_all_its_planners() -> None:
     shown = ", ".join(legend(figure))
     for name in ("per_task", "single_worker", "critical_path", "Pareto front", "least makespan", "least cost"):
         assert name in shown
+    assert sticks_out_in(figure) < 0.02
+
+
+def test_fronts() -> None:
+    """front.plot() has all plans of a front; several fronts have a look each and one line around them."""
+    fronts = {name: pareto(DAG, planner=name, sizes=[512, 1769]) for name in ("heft", "uniform")}
+    figure = front_figure(fronts)
+    assert set(legend(figure)) == {"heft", "uniform", "Pareto front"}
+    counts = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
+    assert {name: counts[name] for name in fronts} == {name: len(front) for name, front in fronts.items()}
+    assert texts(fronts["heft"].plot()) == texts(front_figure({"heft": fronts["heft"]}))
     assert sticks_out_in(figure) < 0.02
 
 
