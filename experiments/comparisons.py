@@ -12,6 +12,11 @@ from faaslab.viz.stats import TOLERANCE, paired_ratios
 
 COMPARISONS = {"makespan at equal cost": makespan_ratios, "cost at equal makespan": cost_ratios}
 OTHERS = "all others"
+PUBLISHED = "all but els"
+"""The baselines that others have published: ``els`` is FaaSLab's own, and part of ``faaslab``."""
+TOGETHER = (OTHERS, PUBLISHED)
+CLUSTER = " (cluster)"
+"""Ends the names of those whose plans ran on machines of one's own; they don't count among all others."""
 
 
 def compare(points: pd.DataFrame, subject: str) -> pd.DataFrame:
@@ -31,11 +36,14 @@ def compare(points: pd.DataFrame, subject: str) -> pd.DataFrame:
     rows = []
     known = points[points["error"].isna()]
     others = [name for name in dict.fromkeys(known["planner"]) if name != subject]
+    groups = {name: [name] for name in others}
+    groups[OTHERS] = [name for name in others if not name.endswith(CLUSTER)]
+    groups[PUBLISHED] = [name for name in groups[OTHERS] if name != "els"]
     for (scenario, family, workflow), of_workflow in known.groupby(["scenario", "family", "workflow"], sort=False):
         about = {"scenario": scenario, "family": family, "workflow": workflow}
-        for timed, against in product((False, True), [OTHERS, *others]):
+        for timed, (against, names) in product((False, True), groups.items()):
             own = chosen(of_workflow, [subject], timed)
-            reference = chosen(of_workflow, others if against == OTHERS else [against], timed)
+            reference = chosen(of_workflow, names, timed)
             for sigma, measured in product(dict.fromkeys(sigma for sigma, _ in reference), COMPARISONS):
                 ratios_of = COMPARISONS[measured]
                 truths = [key for key in reference if key[0] == sigma]
@@ -80,14 +88,14 @@ def chosen(of_workflow: pd.DataFrame, planners: Sequence[str], timed: bool) -> d
 
 
 def against_all(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return by family what the subject reaches against the front of all others: medians over workflows.
+    """Return by family what the subject reaches against the front of all others together: medians over workflows.
 
     Args:
         compared: Made by ``compare``.
     """
-    table = compared[compared["against"] == OTHERS]
+    table = compared[compared["against"].isin(TOGETHER)]
     table = pd.concat([table, table.assign(family="all")])
-    keys = ["scenario", "sigma", "timed", "measured", "family"]
+    keys = ["scenario", "against", "sigma", "timed", "measured", "family"]
     return table.groupby(keys, sort=False).agg(
         workflows=("workflow", "nunique"),
         ratio=("ratio", "median"),
@@ -95,6 +103,19 @@ def against_all(compared: pd.DataFrame) -> pd.DataFrame:
         worse=("worse", "mean"),
         worst=("worst", "max"),
     )
+
+
+def by_family(compared: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
+    """Return by family what the subject reaches against some planners: median ratios over workflows, without planning.
+
+    Args:
+        compared: Made by ``compare``.
+        against: Names; those that did not take part are left out.
+    """
+    table = compared[compared["against"].isin(against) & ~compared["timed"]]
+    table = pd.concat([table, table.assign(family="all")])
+    keys = ["scenario", "sigma", "measured", "family", "against"]
+    return table.groupby(keys, sort=False)["ratio"].median().unstack("against", sort=False)
 
 
 def against_each(compared: pd.DataFrame) -> pd.DataFrame:
@@ -110,7 +131,7 @@ def against_each(compared: pd.DataFrame) -> pd.DataFrame:
             str(name): paired_ratios(of_planner["ratio"].tolist())
             for name, of_planner in group.groupby("against", sort=False)
         }
-        tested = [name for name in found if name != OTHERS]
+        tested = [name for name in found if name not in TOGETHER]
         adjusted = dict(zip(tested, holm([found[name].p_value for name in tested]), strict=True))
         for name, statistics in found.items():
             rows.append(

@@ -1,7 +1,8 @@
 """How good plans are where their planners' estimates are wrong, compared at equal cost and at equal makespan.
 
 Every planner plans every workflow from estimates, asked for different things: single sizes and all of them, makespan,
-cost, exchange rates of both, caps on cost. All plans are then simulated under several truths that are hidden from
+cost, exchange rates of both, caps on cost. Then the subject, the planner that is compared, is asked to do with as much
+money as the others' best plans what it can. All plans are then simulated under several truths that are hidden from
 planners, the same for all, and under the estimates themselves. What each planner has reached under one truth is its
 front (``fronts``); truths of a workflow share their plans, so what counts as one observation is the workflow.
 
@@ -9,6 +10,7 @@ Workflows are synthetic ones, and recorded ones of a folder where one is given. 
 after a change of planners, name another folder for results.
 """
 
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +27,7 @@ import pandas as pd
 from tqdm import tqdm
 
 import faaslab as fl
-from experiments.comparisons import against_all, against_each, compare, planned_table
+from experiments.comparisons import CLUSTER, against_all, against_each, by_family, compare, planned_table
 from experiments.fronts import Point, front
 from experiments.instances import (
     FAMILIES,
@@ -41,12 +43,22 @@ from experiments.truths import TaskTable, hidden_truth
 from faaslab.model.platform import platform_named
 from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.plan import check_plan
-from faaslab.planners import PLANNERS, get_planner
+from faaslab.planners import PLANNERS, Planner, get_planner
+from faaslab.planners.dask import Dask
 from faaslab.planners.registry import plan_context
-from faaslab.simulate import Draws, Simulator
+from faaslab.simulate import Draws, Simulation, Simulator
+from faaslab.simulate.cluster import ClusterSimulation, simulate_cluster
 
 STUDY = "planner_quality"
 POINTS_FILE = "points.parquet"
+
+ENTRANTS: dict[str, Callable[[], Planner]] = {
+    **{name: planner for name, planner in PLANNERS.items() if name != "optimal"},
+    "dask_inf": partial(Dask, saturation=math.inf),
+}
+"""Who takes part: all planners but the one for small DAGs; Dask as it is, and with all root-ish tasks sent at once."""
+ON_CLUSTER = ("dask", "dask_inf")
+"""Whose plans are also run as Dask would, on machines of one's own: always billed, started before, without storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +79,13 @@ def _narrow() -> fl.Platform:
     return fl.Platform(profile, concurrency=16)
 
 
+PLAIN = "plain"
 SCENARIOS = {
-    "recorded": Scenario(1.0, platform_named("lambda")),
+    PLAIN: Scenario(1.0, platform_named("lambda")),
     "short": Scenario(0.01, platform_named("lambda")),
     "narrow": Scenario(1.0, _narrow()),
 }
-"""As it is; tasks a hundred times as short; 1 MB/s each way and 16 workers at a time."""
+"""As it is; with tasks a hundred times as short; with 1 MB/s each way and 16 workers at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +97,12 @@ class Params:
         families: Synthetic workflows, out of ``FAMILIES``.
         tasks: About how many tasks a synthetic workflow has.
         ccrs: Communication-to-computation ratios of synthetic workflows, one workflow each.
-        scenarios: Names, out of ``SCENARIOS``.
+        scenarios: Those of recorded workflows, out of ``SCENARIOS``; synthetic ones are ``plain``, with their ratio.
         planners: Names.
         subject: Which of them is compared with all others.
         sizes_mib: Worker sizes.
         rates: Exchange rates: how much of the makespan is worth all the cost, both of one worker for each task.
-        caps: How many caps on cost, out of what plans on the front of all cost that were asked for without.
+        caps: How many caps on cost, out of what plans on the front of all cost that there are so far.
         sigmas: Standard deviations of the logarithm of true over told.
         truths: How many hidden truths for each.
         budget: Of a planner, each time it is asked, in simulated tasks.
@@ -117,7 +130,7 @@ class Params:
     processes: int
 
     def __post_init__(self) -> None:
-        for name, known in (("families", FAMILIES), ("scenarios", SCENARIOS), ("planners", PLANNERS)):
+        for name, known in (("families", FAMILIES), ("scenarios", SCENARIOS), ("planners", ENTRANTS)):
             chosen = getattr(self, name)
             if len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
                 raise fl.ConfigError(f"{name} is {chosen}, must be distinct names out of {', '.join(known)}")
@@ -131,8 +144,8 @@ class Params:
                 raise fl.ConfigError(f"{name} is {getattr(self, name)}, must be finite numbers above 0")
         if self.wfinstances and not Path(self.wfinstances).is_dir():
             raise fl.ConfigError(f"wfinstances is {self.wfinstances!r}, which is no folder")
-        if not self.scenarios or not (self.wfinstances or (self.families and self.ccrs)):
-            raise fl.ConfigError("there is nothing to plan: no scenario, or neither wfinstances nor families")
+        if not (self.wfinstances and self.scenarios) and not (self.families and self.ccrs):
+            raise fl.ConfigError("there is nothing to plan: neither wfinstances in scenarios nor families with ccrs")
         check_sizes(self.sizes_mib)
 
 
@@ -141,8 +154,8 @@ SMOKE = Params(
     families=("fork_join", "map_reduce"),
     tasks=16,
     ccrs=(1.0,),
-    scenarios=("recorded",),
-    planners=tuple(PLANNERS),
+    scenarios=(PLAIN,),
+    planners=tuple(ENTRANTS),
     subject="faaslab",
     sizes_mib=(DEFAULT_SIZE_MIB // 2, DEFAULT_SIZE_MIB),
     rates=(1.0,),
@@ -159,11 +172,11 @@ PAPER = replace(
     SMOKE,
     families=tuple(FAMILIES),
     tasks=100,
-    ccrs=(0.1, 10.0),
+    ccrs=(0.1, 1.0, 10.0),
     scenarios=tuple(SCENARIOS),
     sizes_mib=(512, 1024, DEFAULT_SIZE_MIB, 2 * DEFAULT_SIZE_MIB, 4 * DEFAULT_SIZE_MIB),
     rates=(1.0,),
-    caps=8,
+    caps=10,
     sigmas=(0.3, 0.6),
     truths=10,
     budget=100_000,
@@ -209,13 +222,14 @@ class WorkflowPoint:
 
 def points(params: Params) -> list[WorkflowPoint]:
     """Return what to plan."""
-    makers: dict[str, Callable[[], Instance]] = {}
+    found = []
     if params.wfinstances:
-        makers |= {recorded_name(path): partial(recorded, path) for path in recorded_files(Path(params.wfinstances))}
+        for path, scenario in product(recorded_files(Path(params.wfinstances)), params.scenarios):
+            found.append(WorkflowPoint(scenario, recorded_name(path), partial(recorded, path)))
     for family, ccr in product(params.families, params.ccrs):
-        name = synthetic_name(family, params.tasks, ccr)
-        makers[name] = partial(synthetic, family, params.tasks, ccr, params.seed)
-    return [WorkflowPoint(scenario, name, make) for name, make in makers.items() for scenario in params.scenarios]
+        make = partial(synthetic, family, params.tasks, ccr, params.seed)
+        found.append(WorkflowPoint(PLAIN, synthetic_name(family, params.tasks, ccr), make))
+    return found
 
 
 def _tables(missing: list[WorkflowPoint], params: Params) -> Iterator[tuple[WorkflowPoint, pd.DataFrame]]:
@@ -264,8 +278,8 @@ def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     planned: list[Planned] = []
 
-    def ask(settings: Sequence[Setting]) -> None:
-        for name, setting in product(params.planners, settings):
+    def ask(planners: Sequence[str], settings: Sequence[Setting]) -> None:
+        for name, setting in product(planners, settings):
             try:
                 found = ask_planner(name, setting, dag, told, simulator, params)
             except fl.FaaSLabError as error:
@@ -273,9 +287,16 @@ def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
             else:
                 planned.append(found)
 
-    ask(settings_without_caps(params, simulator, dag))
-    caps = caps_usd([one.told for one in planned], params.caps)
-    ask([Setting(f"cap{number}@all", params.sizes_mib, "makespan", cap) for number, cap in enumerate(caps, 1)])
+    def at_costs() -> list[Setting]:
+        caps = enumerate(caps_usd([one.told for one in planned], params.caps), 1)
+        return [Setting(f"cap{number}@all", params.sizes_mib, "makespan", cap) for number, cap in caps]
+
+    others = [name for name in params.planners if name != params.subject]
+    for_all_sizes, for_each_size = settings_without_caps(params, simulator, dag)
+    ask(others, [*for_each_size, *for_all_sizes])
+    ask(others, at_costs())
+    # What the others have reached is what the subject is asked for.
+    ask([params.subject], [*for_all_sizes, *at_costs()])
 
     truths: list[tuple[float, int, TaskTable]] = [(0.0, 0, told)]
     seed = zlib.crc32(point.name.encode())
@@ -287,33 +308,48 @@ def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
         draws = None if sigma == 0 else Draws(truth)
         for one in distinct:
             found = simulator.run(simulator.place(one.plan), draws)
-            rows.append(
-                {
-                    "planner": one.planner,
-                    "setting": one.setting.name,
-                    "sigma": sigma,
-                    "truth": truth,
-                    "makespan_s": found.makespan_s,
-                    "cost_usd": found.cost_usd,
-                    "planning_s": one.planning_s,
-                    "told_makespan_s": one.told[1],
-                    "told_cost_usd": one.told[0],
-                }
-            )
+            rows.append(_row(one, one.planner, sigma, truth, found, one.told))
+            if one.planner in ON_CLUSTER:
+                on_cluster = _on_cluster(one.plan, dag, table, scenario.platform)
+                as_told = _on_cluster(one.plan, dag, told, scenario.platform)
+                name = f"{one.planner}{CLUSTER}"
+                rows.append(_row(one, name, sigma, truth, on_cluster, (as_told.cost_usd, as_told.makespan_s)))
     about = {"scenario": point.scenario, "family": instance.family, "workflow": instance.name, "tasks": len(dag)}
     return pd.DataFrame([about | {"error": None} | row for row in rows]).astype({"error": "string"})
 
 
-def settings_without_caps(params: Params, simulator: Simulator, dag: fl.DAG) -> list[Setting]:
-    """Return each size alone, for makespan, and all together for makespan, for cost, and at each exchange rate."""
+def _on_cluster(plan: fl.Plan, dag: fl.DAG, table: TaskTable, platform: fl.Platform) -> ClusterSimulation:
+    bandwidth = platform.profile.download_bytes_per_s
+    return simulate_cluster(dag, plan, table, platform, bandwidth_bytes_per_s=bandwidth)
+
+
+def _row(
+    one: Planned, planner: str, sigma: float, truth: int, found: Simulation | ClusterSimulation, told: Point
+) -> dict[str, Any]:
+    return {
+        "planner": planner,
+        "setting": one.setting.name,
+        "sigma": sigma,
+        "truth": truth,
+        "makespan_s": found.makespan_s,
+        "cost_usd": found.cost_usd,
+        "planning_s": one.planning_s,
+        "told_makespan_s": told[1],
+        "told_cost_usd": told[0],
+    }
+
+
+def settings_without_caps(params: Params, simulator: Simulator, dag: fl.DAG) -> tuple[list[Setting], list[Setting]]:
+    """Return all sizes together for makespan, for cost and at each exchange rate; and each size alone for makespan."""
     sizes = sorted(params.sizes_mib)
     ctx = plan_context(dag, sizes=[sizes[len(sizes) // 2]], platform=simulator.platform)
     plain = simulator.run(simulator.place(get_planner("per_task").plan(dag, ctx)))
-    choices = [(str(size_mib), (size_mib,)) for size_mib in sizes] + [("all", tuple(sizes))]
-    settings = [Setting(f"makespan@{name}", chosen, "makespan") for name, chosen in choices]
-    settings.append(Setting("cost@all", tuple(sizes), "cost"))
     exchange = plain.makespan_s / plain.cost_usd
-    return settings + [Setting(f"rate{rate:g}@all", tuple(sizes), rate * exchange) for rate in params.rates]
+    objectives = {"makespan": "makespan", "cost": "cost"} | {f"rate{r:g}": r * exchange for r in params.rates}
+    return (
+        [Setting(f"{name}@all", tuple(sizes), objective) for name, objective in objectives.items()],
+        [Setting(f"makespan@{size_mib}", (size_mib,), "makespan") for size_mib in sizes],
+    )
 
 
 def caps_usd(told: Sequence[Point], count: int) -> list[float]:
@@ -342,7 +378,7 @@ def ask_planner(
         seed=params.seed,
         budget=params.budget,
     )
-    plan = get_planner(name).plan(dag, ctx)
+    plan = ENTRANTS[name]().plan(dag, ctx)
     planning_s = time.process_time() - started_s
     check_plan(dag, plan)
     found = simulator.run(simulator.place(plan))
@@ -359,8 +395,12 @@ def tables(folder: Path, params: Params) -> dict[str, pd.DataFrame]:
     """Return the study's tables by title."""
     found = pd.read_parquet(folder / POINTS_FILE)
     compared = compare(found, params.subject)
-    return {
+    shown = {
         "planned: makespan (s) as told, at best": planned_table(found),
-        f"{params.subject} against the front of all others, by family": against_all(compared),
+        f"{params.subject} against the fronts of all others, by family": against_all(compared),
         f"{params.subject} against each planner, over workflows": against_each(compared),
     }
+    of_dask = [name + where for name in ON_CLUSTER if name in params.planners for where in ("", CLUSTER)]
+    if of_dask:
+        shown[f"{params.subject} against Dask, by family"] = by_family(compared, of_dask)
+    return shown

@@ -16,14 +16,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from experiments import planner_quality, planners, planning_time
+from experiments import optimality, planner_quality, planners, planning_time
 from experiments.saving import RESULTS, results_folder
 from faaslab.errors import ConfigError, FaaSLabError, LauncherError
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 STUDIES: dict[str, ModuleType] = {planners.STUDY: planners}
 """Studies with a notebook of their name."""
-TABLE_STUDIES: dict[str, ModuleType] = {module.STUDY: module for module in (planner_quality, planning_time)}
+TABLE_STUDIES: dict[str, ModuleType] = {module.STUDY: module for module in (planner_quality, optimality, planning_time)}
 """Studies with tables only: ``tables`` returns them by title."""
 CELL_TIMEOUT_S = 24 * 3600
 """A study's own deadlines are shorter; this ends a notebook that hangs."""

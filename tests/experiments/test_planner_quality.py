@@ -12,9 +12,18 @@ import pytest
 
 import faaslab as fl
 from experiments import planner_quality as study
-from experiments.comparisons import OTHERS, against_all, against_each, chosen, compare, planned_table
+from experiments.comparisons import (
+    OTHERS,
+    PUBLISHED,
+    against_all,
+    against_each,
+    by_family,
+    chosen,
+    compare,
+    planned_table,
+)
 from faaslab.plan import DagView
-from faaslab.planners import PLANNERS, PlanContext
+from faaslab.planners import PlanContext
 
 TINY = replace(
     study.SMOKE, families=("fork_join",), planners=("per_task", "single_worker", "wukong", "els"), subject="els"
@@ -47,19 +56,45 @@ def test_points_under_every_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert all(len(table) for table in shown.values())
 
 
+def test_workflows_side_by_side(tmp_path: Path) -> None:
+    """Two processes find what one finds, but for how long planning took."""
+    tiny = replace(TINY, planners=("per_task", "els"), truths=1, ccrs=(0.1, 1.0))
+    folders = [study.run(replace(tiny, processes=processes), tmp_path) for processes in (1, 2)]
+    one, two = (pd.read_parquet(folder / study.POINTS_FILE).drop(columns="planning_s") for folder in folders)
+    pd.testing.assert_frame_equal(one, two)
+
+
 def test_settings() -> None:
-    """Planners are asked for each size and all of them, for makespan, cost, exchange rates and caps on cost."""
+    """Others are asked for each size and all of them, the subject for what the others' plans cost."""
     (point,) = study.points(TINY)
     found = study.measure(point, TINY)
-    settings = set(found[found["planner"] == "els"]["setting"])
-    assert settings <= {
-        *(f"makespan@{size}" for size in (884, 1769, "all")),
-        "cost@all",
-        "rate1@all",
-        "cap1@all",
-    }
+    for_all = {"makespan@all", "cost@all", "rate1@all", "cap1@all"}
+    assert set(found[found["planner"] == "els"]["setting"]) <= for_all
+    assert set(found[found["planner"] != "els"]["setting"]) <= for_all | {"makespan@884", "makespan@1769"}
     # One plan that fits all is not simulated again and again.
     assert len(found[(found["planner"] == "single_worker") & (found["sigma"] == 0)]) == 2
+
+
+def test_dask_on_a_cluster() -> None:
+    """Dask's plans run on FaaS workers and on a cluster, which is started before: only these start at once."""
+    (point,) = study.points(replace(TINY, planners=("dask", "els")))
+    found = study.measure(point, replace(TINY, planners=("dask", "els"), truths=1))
+    if found["error"].notna().any():
+        pytest.skip(found["error"].dropna().iloc[0])
+    assert set(found["planner"]) == {"dask", "dask (cluster)", "els"}
+    keys = ["setting", "sigma", "truth"]
+    faas, cluster = (found[found["planner"] == name].set_index(keys) for name in ("dask", "dask (cluster)"))
+    assert (cluster["makespan_s"] < faas["makespan_s"]).all()
+    told = cluster[cluster.index.get_level_values("sigma") == 0]
+    assert (told["makespan_s"] == told["told_makespan_s"]).all()
+    compared = compare(found, "els")
+    assert set(compared["against"]) == {OTHERS, PUBLISHED, "dask", "dask (cluster)"}
+    # All others are those on FaaS workers.
+    ratio = compared.set_index(["against", "sigma", "timed", "measured"])["ratio"]
+    assert ratio[OTHERS].equals(ratio["dask"])
+    table = by_family(compared, ["dask", "dask (cluster)", "dask_inf"])
+    assert list(table.columns) == ["dask", "dask (cluster)"]
+    assert set(table.index.get_level_values("family")) == {"fork_join", "all"}
 
 
 def test_caps_by_hand() -> None:
@@ -83,13 +118,13 @@ class Failing:
 
 def test_planner_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A planner that can't plan a workflow shows in the table, and the others are compared all the same."""
-    monkeypatch.setitem(PLANNERS, "failing", Failing)
+    monkeypatch.setitem(study.ENTRANTS, "failing", Failing)
     folder = study.run(replace(TINY, planners=("failing", "per_task", "els")), tmp_path)
     points = pd.read_parquet(folder / study.POINTS_FILE)
     table = planned_table(points)
     assert table["failing"].tolist() == ["PlanError: no plan today"]
     assert float(table["els"].iloc[0]) <= float(table["per_task"].iloc[0])
-    assert set(compare(points, "els")["against"]) == {OTHERS, "per_task"}
+    assert set(compare(points, "els")["against"]) == {OTHERS, PUBLISHED, "per_task"}
 
 
 def synthetic_points() -> pd.DataFrame:
@@ -163,12 +198,13 @@ def test_tables_by_hand() -> None:
     """Families have the median of their workflows, planners statistics over workflows."""
     compared = compare(synthetic_points(), "a")
     families = against_all(compared)
-    key = ("s", 0.3, False, "makespan at equal cost")
-    assert families.loc[(*key, "family one"), "ratio"] == pytest.approx(1.25)
-    assert families.loc[(*key, "family two"), "ratio"] == pytest.approx(2.5)
-    assert families.loc[(*key, "all"), ["workflows", "ratio"]].tolist() == pytest.approx([2, 1.875])
+    key = (0.3, False, "makespan at equal cost")
+    together = ("s", OTHERS, *key)
+    assert families.loc[(*together, "family one"), "ratio"] == pytest.approx(1.25)
+    assert families.loc[(*together, "family two"), "ratio"] == pytest.approx(2.5)
+    assert families.loc[(*together, "all"), ["workflows", "ratio"]].tolist() == pytest.approx([2, 1.875])
     each = against_each(compared)
-    row = each.loc[(*key, "b")]
+    row = each.loc[("s", *key, "b")]
     assert row[["workflows", "ratio", "wins", "ties", "losses"]].tolist() == [2, 0.75, 1, 1, 0]
     assert row["geometric_mean"] == pytest.approx(0.5**0.5)
     assert 0.5 <= row["low"] <= row["high"] <= 1.0
@@ -179,7 +215,7 @@ def test_tables_by_hand() -> None:
     [
         (lambda: replace(TINY, planners=("els", "nobody")), "planners is .*nobody.* out of per_task"),
         (lambda: replace(TINY, families=("circle",)), "families is .*circle"),
-        (lambda: replace(TINY, scenarios=("mars",)), "scenarios is .*mars.* out of recorded, short, narrow"),
+        (lambda: replace(TINY, scenarios=("mars",)), "scenarios is .*mars.* out of plain, short, narrow"),
         (lambda: replace(TINY, subject="heft"), "subject is 'heft', must be one of several planners"),
         (lambda: replace(TINY, truths=0), "truths is 0, must be at least 1"),
         (lambda: replace(TINY, sigmas=(0.0,)), "sigmas is .*above 0"),

@@ -104,6 +104,7 @@ def test_demo_with_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
 
 QUICK = {
     "planner_quality": ["families=fork_join", "planners=per_task,els", "subject=els", "truths=1"],
+    "optimality": ["planners=per_task,optimal", "tasks=[4]"],
     "planning_time": ["planners=per_task,wukong"],
 }
 
@@ -112,6 +113,8 @@ QUICK = {
 def test_study_of_tables(name: str, tmp_path: Path) -> None:
     """A study without a notebook prints its tables and saves them."""
     assert not (NOTEBOOKS / f"{name}.ipynb").exists()
+    if name == "optimality":
+        pytest.importorskip("ortools")
     overrides = [part for text in QUICK[name] for part in ("-p", text)]
     done = CliRunner().invoke(app, ["study", name, *overrides, "--results-dir", str(tmp_path)])
     assert done.exit_code == 0, done.output
