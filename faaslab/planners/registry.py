@@ -41,8 +41,11 @@ PLANNERS: dict[str, type[Planner]] = {
     "optimal": Optimal,
 }
 
-ATTEMPTS = 3
+ATTEMPTS = 6
 """How often a plan is made at most if it misses a limit at the SLA."""
+LEAST_STEP = 1.3
+"""By what a margin grows at least from one attempt to the next. How far the SLA lies above the median depends on the
+plan, so a margin that fits one may not fit the next."""
 
 
 def get_planner(planner: str | Planner) -> Planner:
@@ -140,8 +143,8 @@ def plan_with(
 ) -> Plan:
     """Return the checked plan that ``planner`` makes for ``dag`` within ``ctx``.
 
-    Planners simulate from medians, of which what is promised at the SLA lies above. If their plan misses a limit by
-    that, they plan again with as much of a margin.
+    Planners simulate from medians, and what is promised at the SLA lies above. If their plan misses a limit by that,
+    they plan again with as much of a margin; the last time for the limit alone, whatever else was asked for.
 
     Args:
         planner: Name or object.
@@ -159,16 +162,19 @@ def plan_with(
     if ctx.objective.deadline_s is None and ctx.objective.cost_cap_usd is None:
         return replace(plan, predicted=ctx.predict(dag, plan, draws)) if predict else plan
     predicted = ctx.predict(dag, plan, draws)
-    for _ in range(ATTEMPTS - 1):
+    above, dearer = 1.0, 1.0
+    for attempt in range(2, ATTEMPTS + 1):
         if _within(predicted, ctx.objective):
             break
         median = ctx.simulate(dag, plan)
-        above = predicted.makespan_s / median.makespan_s if median.makespan_s > 0 else 1.0
-        dearer = predicted.cost_usd / median.cost_usd if median.cost_usd > 0 else 1.0
-        again = _checked(chosen, dag, replace(ctx, margins=(above, dearer)))
-        if again == plan:
-            break
-        plan, predicted = again, ctx.predict(dag, again, draws)
+        above = _margin(above, predicted.makespan_s, median.makespan_s, ctx.objective.deadline_s)
+        dearer = _margin(dearer, predicted.cost_usd, median.cost_usd, ctx.objective.cost_cap_usd)
+        objective = ctx.objective
+        if attempt == ATTEMPTS:
+            late = objective.deadline_s is not None and predicted.makespan_s > objective.deadline_s
+            objective = replace(objective, makespan_weight=float(late), cost_weight=float(not late))
+        plan = _checked(chosen, dag, replace(ctx, objective=objective, margins=(above, dearer)))
+        predicted = ctx.predict(dag, plan, draws)
     if not _within(predicted, ctx.objective):
         raise _too_much(plan, predicted, dag, ctx)
     return replace(plan, predicted=predicted)
@@ -180,6 +186,13 @@ def _checked(planner: Planner, dag: DagView, ctx: PlanContext) -> Plan:
         raise PlanError(f"planner {planner.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")
     check_plan(dag, plan)
     return plan
+
+
+def _margin(before: float, at_sla: float, at_median: float, limit: float | None) -> float:
+    """Return by how much more than its median a plan is taken to come to: what this plan does, and what it missed."""
+    if limit is None or at_sla <= limit:
+        return before
+    return max(before * max(LEAST_STEP, at_sla / limit), at_sla / at_median if at_median > 0 else 1.0)
 
 
 def _within(predicted: Predicted, objective: Objective) -> bool:

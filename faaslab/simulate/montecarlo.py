@@ -15,6 +15,8 @@ from faaslab.simulate.simulator import Simulator
 SEARCH_DRAWS = 64
 """Runs by which plans are told apart while searching: their common luck makes differences surer than values."""
 MOST_DRAWS = 1000
+SEARCH_TASKS = 20_000
+"""Simulated tasks that telling one plan of a small DAG from others is worth."""
 REPORT_TASKS = 200_000
 """Simulated tasks that a report is worth: half a second in plain Python."""
 
@@ -30,6 +32,11 @@ class Outcomes:
 
     makespan: Distribution
     cost: Distribution
+
+
+def search_draws(tasks: int) -> int:
+    """Return how many runs tell plans of so many tasks apart: 64, and up to 1,000 where that costs next to nothing."""
+    return max(SEARCH_DRAWS, min(MOST_DRAWS, SEARCH_TASKS // max(1, tasks)))
 
 
 def report_draws(tasks: int) -> int:

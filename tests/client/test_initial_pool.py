@@ -1,6 +1,8 @@
 """What a run finds in the pool: none, new or earlier containers; asked for by one client thread at a time."""
 
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,23 @@ from tests.client.scene import Scene, quick
 from tests.launchers.conformance import nap
 
 
+@fl.task
+def meet(folder: str, name: str, other: str) -> None:
+    """Wait for another task to run at the same time."""
+    Path(folder, name).touch()
+    until_s = time.monotonic() + 30
+    while not Path(folder, other).exists():
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+
+
+def pair(scene: Scene, name: str) -> list[Any]:
+    """Return two tasks that need two containers, however slow these are."""
+    folder = scene.folder / f"pair-{name}"
+    folder.mkdir()
+    return [meet(str(folder), "one", "other"), meet(str(folder), "other", "one")]
+
+
 def primed(scene: Scene, **settings: Any) -> Lab:
     """Return a lab whose runs find two containers that have done nothing."""
     return Lab(ProcessLauncher(limit=2, initial_pool="primed", **settings), None, quick(scene.folder))
@@ -24,8 +43,8 @@ def test_what_runs_find(scene: Scene, initial: Any, cold: list[int]) -> None:
     """Cold starts of two runs in a row."""
     with Lab(ProcessLauncher(limit=2, initial_pool=initial), None, quick(scene.folder)) as lab:
         found = []
-        for _ in range(2):
-            run = lab.submit([nap(0.1), nap(0.1)], planner="per_task")
+        for number in range(2):
+            run = lab.submit(pair(scene, f"{number}"), planner="per_task")
             run.result(60)
             found.append(run.trace.metrics["cold_starts"])
         assert found == cold
@@ -44,8 +63,8 @@ def test_an_interrupt_while_the_pool_is_renewed(scene: Scene, monkeypatch: pytes
         monkeypatch.setattr(hosting.Host, "_answer", interrupted)
         with pytest.raises(KeyboardInterrupt):
             lab.compute(one(), planner="per_task")
-        for _ in range(2):
-            run = lab.submit([nap(0.1), nap(0.1)], planner="per_task")
+        for number in range(2):
+            run = lab.submit(pair(scene, f"{number}"), planner="per_task")
             run.result(60)
             assert run.trace.metrics["cold_starts"] == 0
 

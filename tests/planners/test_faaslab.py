@@ -20,7 +20,9 @@ from faaslab.planners.planner import PlanContext
 from faaslab.planners.portfolio import seeds
 from faaslab.planners.registry import plan_context, plan_with
 from faaslab.planners.search import climb, polished
+from faaslab.simulate.montecarlo import search_draws
 from tests.plan.dags import FakeDag, dags
+from tests.simulate.scene import Known
 
 BASELINES = ("per_task", "single_worker", "wukong", "uniform", "critical_path", "heft", "els")
 SLOW_START = Platform(
@@ -51,22 +53,22 @@ platforms = st.sampled_from((platform_named("lambda"), platform_named("none"), S
 some_sizes = st.sampled_from(((3008,), (1024, 3008), (512, 1769, 3538, 10_240)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(timed_dags(), platforms, some_sizes, objectives, st.sampled_from((1, 3, 1000)))
 def test_never_dominated(
     dag: FakeDag, platform: Platform, sizes: tuple[int, ...], objective: str | float, concurrency: int
 ) -> None:
-    """No planner's plan is better in one of makespan and cost and as good in the other, nor preferred."""
+    """In the runs that decide, no planner's plan is preferred, or better in makespan or cost and as good in both."""
     where = Platform(platform.profile, concurrency=concurrency)
-    ctx = plan_context(dag, platform=where, sizes=[*sizes, 3008], objective=objective, budget=2000)
-    plan = plan_with("faaslab", dag, ctx)
-    found = ctx.simulate(dag, plan)
-    score = ctx.objective.score(found.makespan_s, found.cost_usd)
+    ctx = plan_context(dag, platform=where, sizes=[*sizes, 3008], objective=objective, budget=1_000_000)
+    draws = search_draws(len(dag))
+    makespan_s, cost_usd = ctx.at_sla(dag, plan_with("faaslab", dag, ctx), draws)
+    score = ctx.objective.score(makespan_s, cost_usd)
     for name in BASELINES:
-        other = ctx.simulate(dag, plan_with(name, dag, ctx))
-        assert score <= ctx.objective.score(other.makespan_s, other.cost_usd), name
-        dominated = other.makespan_s <= found.makespan_s and other.cost_usd <= found.cost_usd
-        assert not dominated or (other.makespan_s, other.cost_usd) == (found.makespan_s, found.cost_usd), name
+        other_s, other_usd = ctx.at_sla(dag, plan_with(name, dag, ctx), draws)
+        assert score <= ctx.objective.score(other_s, other_usd), name
+        dominated = other_s <= makespan_s and other_usd <= cost_usd
+        assert not dominated or (other_s, other_usd) == (makespan_s, cost_usd), name
 
 
 def bench(dag: FakeDag, **planning: object) -> Bench:
@@ -94,6 +96,8 @@ NOTHING = platform_named("none")
 GB_S_USD = 1769 / 1024 * 1.66667e-5
 """A second of one vCPU."""
 REQUEST_USD = 2e-7
+SURE = Known([10.0] * 8)
+"""Ten seconds each, whatever happens, and no output."""
 EIGHT = FakeDag(((),) * 8, expected_s=dict.fromkeys(range(8), 10.0), output_bytes=dict.fromkeys(range(8), 0))
 """Eight tasks of ten seconds that need nothing: each further worker costs one request."""
 
@@ -147,7 +151,9 @@ def test_slack_and_downgrade() -> None:
 @pytest.mark.parametrize(("deadline_s", "workers"), [(80.0, 1), (40.0, 2), (20.0, 4), (10.0, 8)])
 def test_a_deadline_is_met_at_the_least_cost(deadline_s: float, workers: int) -> None:
     """Of plans in time, the one with the fewest workers, since each costs a request; in time means to the second."""
-    plan = FaaSLab().plan(EIGHT, plan_context(EIGHT, platform=NOTHING, objective="cost", deadline_s=deadline_s + 1e-6))
+    plan = FaaSLab().plan(
+        EIGHT, plan_context(EIGHT, estimates=SURE, platform=NOTHING, objective="cost", deadline_s=deadline_s + 1e-6)
+    )
     assert len(plan.orders) == workers
     assert {len(order) for order in plan.orders.values()} == {8 // workers}
 
@@ -156,25 +162,22 @@ def test_a_deadline_is_met_at_the_least_cost(deadline_s: float, workers: int) ->
 def test_a_cap_on_cost_is_kept(workers: int, makespan_s: float) -> None:
     """With money for so many requests, the fastest plan has as many workers, all with the same work."""
     cap_usd = 80 * GB_S_USD + (workers + 0.5) * REQUEST_USD
-    ctx = plan_context(EIGHT, platform=NOTHING, cost_cap_usd=cap_usd)
+    ctx = plan_context(EIGHT, estimates=SURE, platform=NOTHING, cost_cap_usd=cap_usd)
     plan = FaaSLab().plan(EIGHT, ctx)
     assert len(plan.orders) == workers
     assert ctx.simulate(EIGHT, plan).makespan_s == pytest.approx(makespan_s)
 
 
 def test_plans_say_what_won_and_why() -> None:
-    """Settings name the seed, and what it and the search came to; reasons name seed, worker and what was moved."""
+    """Settings name the seed, and what it and the best seed come to at the median; reasons name seed and worker."""
     dag = FakeDag(((), (0,), (0,), (1, 2)), expected_s={0: 1.0, 1: 30.0, 2: 4.0, 3: 1.0})
     plan = plan_dag(dag, "faaslab", sizes=[512, 1769], objective=1e4)
     search = plan.settings["search"]
-    assert search["seed"] in plan.reasons[0]
-    assert plan.reasons[0].startswith("it starts a worker (")
+    assert all(search["seed"] in reason for reason in plan.reasons)
     ctx = plan_context(dag, sizes=[512, 1769], objective=1e4)
     found = ctx.simulate(dag, plan)
-    assert (search["search_makespan_s"], search["search_cost_usd"]) == (found.makespan_s, found.cost_usd)
-    assert ctx.objective.score(found.makespan_s, found.cost_usd) <= ctx.objective.score(
-        search["seed_makespan_s"], search["seed_cost_usd"]
-    )
+    assert (search["makespan_s"], search["cost_usd"]) == (found.makespan_s, found.cost_usd)
+    assert search["best_seed_makespan_s"] > 0 < search["best_seed_cost_usd"]
     assert Plan.from_json(plan.to_json()) == plan
 
 
