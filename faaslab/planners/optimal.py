@@ -12,9 +12,10 @@ Fidelity card
     The plan's settings say what is known: ``status`` (``optimal``: proven; ``feasible``, ``unknown``: the search ended
     before; ``infeasible``: proven that nothing keeps the limits), ``bound`` on the objective, ``gap`` by which the
     simulated plan exceeds it, ``modelling_gap`` between the simulator and the model for what the solver found.
-    Deviations: planned workers only, which wait for their inputs; run-time decisions may do better, and no bound is
-    claimed for them. Concurrency limits, shared cores and the keep-alive of containers are not part of the model: the
-    bound holds, but plans are chosen without them. Durations and outputs are the predictor's medians.
+    Deviations: planned workers only, which stay while they wait; run-time decisions, or leaving while waiting, may do
+    better, and no bound is claimed for them. Which of several waiting workers gets a container first is left to the
+    solver. Concurrency limits, shared cores and the keep-alive of containers are not part of the model. The bound holds
+    all the same, but what the solver finds may come to more under the simulator. Durations and outputs are medians.
     Use: how far from the optimum the other planners are.
 """
 
@@ -72,7 +73,7 @@ class Optimal:
         if not len(dag):
             return ctx.plan(dag, self.name, [])
         known = list(_known_plans(dag, ctx))
-        start = ctx.best(dag, [plan for plan in known if all(assigned.worker for assigned in plan.assignments)])
+        start = ctx.best(dag, filter(_is_fixed, known))
         found, learnt = self._solve(dag, ctx, start)
         best = ctx.best(dag, [*found, start, *known])
         if learnt["bound"]:
@@ -137,6 +138,11 @@ def _known_plans(dag: DagView, ctx: PlanContext) -> Iterator[Plan]:
         orders={f"w{worker}": found.tasks for worker, found in enumerate(workers) if found.tasks},
     )
     yield wukong
+
+
+def _is_fixed(plan: Plan) -> bool:
+    """Tell whether the model knows all that a plan does: workers are planned, and stay while they wait."""
+    return all(assigned.worker is not None and assigned.wait == "stay" for assigned in plan.assignments)
 
 
 def _tightened(objective: Objective, asked: Objective, simulation: Simulation) -> Objective:

@@ -141,7 +141,7 @@ class Model:
 
         placed = known.placement
         self._dag, self._flat, self._platform, self._sizes_mib = dag, placed.flat, platform, sizes_mib
-        self._start, self._known, self._objective = start, known, objective
+        self._known_plan, self._known, self._objective = start, known, objective
         self._cp = cp_model.CpModel()
         self._tick_s = max(known.makespan_s, 1e-6) / TICKS
         self._tasks, self._sizes = range(len(dag)), range(len(sizes_mib))
@@ -151,6 +151,7 @@ class Model:
         self._add_edges(stores_all="skip_storage" not in start.optimizations)
         self._add_times()
         self._add_starts()
+        self._add_containers()
         self._add_money()
         self._hint()
 
@@ -257,7 +258,9 @@ class Model:
             cp.add(self._free[task] == self._done[task] + self._put[task] * ticks.half_trip)
             cp.add(self._makespan >= self._begin[task] + fetch + tail[task])
             for upstream in flat.upstreams[task]:
-                cp.add(self._begin[task] >= self._done[upstream])
+                # A worker that waits has asked before: its question is on the way while the output is being stored.
+                cp.add(self._begin[task] >= self._done[upstream] - ticks.half_trip - 1)
+                cp.add(self._begin[task] >= self._done[upstream]).only_enforce_if(self._local[upstream, task])
         for task in self._dag.sinks:
             cp.add(self._makespan >= self._done[task])
 
@@ -282,31 +285,18 @@ class Model:
         return gets
 
     def _add_starts(self) -> None:
-        """When workers are requested, start and end; one that has ended leaves its container to at most one other."""
+        """When workers are requested, start and end."""
         cp, ticks, tasks = self._cp, self._ticks, self._tasks
         ready = [self._ready(task) for task in tasks]
-        request, start, end = ([self._time() for _ in tasks] for _ in range(3))
-        heir = [[self._flag() for _ in tasks] for _ in tasks]
-        self._warm = [self._flag() for _ in tasks]
+        self._request, self._start, self._end = ([self._time() for _ in tasks] for _ in range(3))
+        request, start, end = self._request, self._start, self._end
         busy = [self._time(extra=ticks.half_trip) for _ in tasks]
         for task in tasks:
             cp.add(busy[task] == self._free[task] - self._begin[task])
         self._span = [self._time() for _ in tasks]
         for worker in tasks:
-            there = self._on[worker][worker]
-            cp.add(heir[worker][worker] == 0)
-            cp.add(sum(row[worker] for row in heir) == self._warm[worker])
-            cp.add(sum(heir[worker]) <= there)
-            cp.add_implication(self._warm[worker], there)
-            for other in tasks:
-                cp.add(request[worker] >= end[other]).only_enforce_if(heir[other][worker])
-                for size in self._sizes:
-                    mine, its = self._size_of_worker[worker][size], self._size_of_worker[other][size]
-                    cp.add_bool_or(~heir[other][worker], ~its, mine)
-            delay = ticks.cold - (ticks.cold - ticks.warm) * self._warm[worker]
-            cp.add(start[worker] == request[worker] + delay).only_enforce_if(there)
             for moment in (request[worker], start[worker], end[worker]):
-                cp.add(moment == 0).only_enforce_if(~there)
+                cp.add(moment == 0).only_enforce_if(~self._on[worker][worker])
             runs = []
             for task in tasks[worker:]:
                 here, first = self._on[task][worker], self._first[task][worker]
@@ -322,6 +312,48 @@ class Model:
             cp.add(self._span[worker] >= least)
         cp.add(sum(self._span) >= sum(self._work))
 
+    def _add_containers(self) -> None:
+        """Where workers' containers come from: one that has ended leaves its own, and each request starts a new one.
+
+        Whichever is there first is taken, so that a new container may serve another worker than it was started for.
+        """
+        cp, ticks, tasks = self._cp, self._ticks, self._tasks
+        request, start, end = self._request, self._start, self._end
+        left = [[self._flag() for _ in tasks] for _ in tasks]
+        new = [[self._flag() for _ in tasks] for _ in tasks]
+        self._before: list[Any] = []
+        for worker in tasks:
+            there = self._on[worker][worker]
+            cp.add(left[worker][worker] == 0)
+            cp.add(sum(row[worker] for row in left) + sum(row[worker] for row in new) == there)
+            cp.add(sum(left[worker]) <= there)
+            cp.add(sum(new[worker]) <= there)
+            at_hand, available = self._time(), self._time()
+            cp.add(at_hand == request[worker] + ticks.warm).only_enforce_if(there)
+            for other in tasks:
+                cp.add(available == end[other]).only_enforce_if(left[other][worker])
+                cp.add(available == request[other] + ticks.cold).only_enforce_if(new[other][worker])
+                if other != worker:
+                    cp.add(request[other] <= request[worker]).only_enforce_if(new[other][worker])
+                for size in self._sizes:
+                    mine, its = self._size_of_worker[worker][size], self._size_of_worker[other][size]
+                    cp.add_bool_or(~left[other][worker], ~its, mine)
+                    cp.add_bool_or(~new[other][worker], ~its, mine)
+            latest = self._time()
+            cp.add_max_equality(latest, [at_hand, available])
+            cp.add(start[worker] >= latest).only_enforce_if(there)
+            cp.add(start[worker] <= latest + ticks.half_trip + 1).only_enforce_if(there)
+            cp.add(start[worker] <= request[worker] + ticks.cold + 1).only_enforce_if(there)
+            # Of a new container, what has passed since the request is billed, but not before it was started.
+            before = self._time()
+            cp.add(before >= ticks.billed_cold * new[worker][worker])
+            unbilled = ticks.cold - ticks.billed_cold + ticks.warm + 1
+            for other in tasks:
+                if other != worker:
+                    waited = start[worker] - request[worker]
+                    cp.add(before >= waited - unbilled).only_enforce_if(new[other][worker])
+            self._before.append(before)
+
     def _ready(self, task: int) -> Any:
         """Return when all inputs of a task are there."""
         upstreams = self._flat.upstreams[task]
@@ -336,11 +368,9 @@ class Model:
     def _add_money(self) -> None:
         """What is billed: the time of workers by size, and requests."""
         cp, tasks, prices = self._cp, self._tasks, self._platform.prices
-        billed_cold = self._ticks.billed_cold
-        billed = [[self._time(extra=billed_cold) for _ in self._sizes] for _ in tasks]
+        billed = [[self._time(extra=self._ticks.billed_cold) for _ in self._sizes] for _ in tasks]
         for worker in tasks:
-            cold = self._on[worker][worker] - self._warm[worker]
-            cp.add(sum(billed[worker]) == self._span[worker] + billed_cold * cold)
+            cp.add(sum(billed[worker]) == self._span[worker] + self._before[worker])
             for size in self._sizes:
                 cp.add(billed[worker][size] == 0).only_enforce_if(~self._size_of_worker[worker][size])
         self._usd: Terms = [
@@ -355,7 +385,7 @@ class Model:
 
     def _hint(self) -> None:
         """Tell the solver the known plan."""
-        cp, plan = self._cp, self._start
+        cp, plan = self._cp, self._known_plan
         orders = {min(order): order for order in plan.orders.values()}
         owner = {task: number for number, order in orders.items() for task in order}
         for task in self._tasks:
