@@ -274,18 +274,36 @@ def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
     """Plan one workflow with all planners and simulate their plans under all truths; see ``run`` for the rows."""
     instance, scenario = point.make(), SCENARIOS[point.scenario]
     dag, told = instance.dag, instance.told.scaled(scenario.time_scale)
-    simulator = Simulator(dag, told, scenario.platform)
-    rows: list[dict[str, Any]] = []
+    planned, failed = plan_all(dag, told, scenario.platform, params)
+    distinct = list({_identity(one): one for one in reversed(planned)}.values())
+    seed = zlib.crc32(point.name.encode())
+    rows = _simulated(distinct, dag, told, scenario.platform, {"sigma": 0.0, "truth": 0}, None)
+    for sigma, truth in product(params.sigmas, range(params.truths)):
+        table = hidden_truth(dag, told, sigma, [params.seed, seed, truth])
+        which = {"sigma": sigma, "truth": truth}
+        rows += _simulated(distinct, dag, table, scenario.platform, which, Draws(truth))
+    simulated = pd.DataFrame(rows)
+    as_told = simulated[simulated["sigma"] == 0].set_index(["planner", "setting"])[["makespan_s", "cost_usd"]]
+    simulated = simulated.join(as_told.add_prefix("told_"), on=["planner", "setting"])
+    whole = pd.concat([simulated, pd.DataFrame(failed, columns=["planner", "setting", "error"])], ignore_index=True)
+    whole = whole.assign(scenario=point.scenario, family=instance.family, workflow=instance.name, tasks=len(dag))
+    return whole.astype({"error": "string"})
+
+
+def plan_all(
+    dag: fl.DAG, told: TaskTable, platform: fl.Platform, params: Params
+) -> tuple[list[Planned], list[tuple[str, str, str]]]:
+    """Return all planners' plans, and who failed, at which setting and why."""
+    simulator = Simulator(dag, told, platform)
     planned: list[Planned] = []
+    failed: list[tuple[str, str, str]] = []
 
     def ask(planners: Sequence[str], settings: Sequence[Setting]) -> None:
         for name, setting in product(planners, settings):
             try:
-                found = ask_planner(name, setting, dag, told, simulator, params)
+                planned.append(ask_planner(name, setting, dag, told, simulator, params))
             except fl.FaaSLabError as error:
-                rows.append({"planner": name, "setting": setting.name, "error": f"{type(error).__name__}: {error}"})
-            else:
-                planned.append(found)
+                failed.append((name, setting.name, f"{type(error).__name__}: {error}"))
 
     def at_costs() -> list[Setting]:
         caps = enumerate(caps_usd([one.told for one in planned], params.caps), 1)
@@ -297,46 +315,33 @@ def measure(point: WorkflowPoint, params: Params) -> pd.DataFrame:
     ask(others, at_costs())
     # What the others have reached is what the subject is asked for.
     ask([params.subject], [*for_all_sizes, *at_costs()])
-
-    truths: list[tuple[float, int, TaskTable]] = [(0.0, 0, told)]
-    seed = zlib.crc32(point.name.encode())
-    for sigma, truth in product(params.sigmas, range(params.truths)):
-        truths.append((sigma, truth, hidden_truth(dag, told, sigma, [params.seed, seed, truth])))
-    distinct = list({_identity(one): one for one in reversed(planned)}.values())
-    for sigma, truth, table in truths:
-        simulator = Simulator(dag, table, scenario.platform)
-        draws = None if sigma == 0 else Draws(truth)
-        for one in distinct:
-            found = simulator.run(simulator.place(one.plan), draws)
-            rows.append(_row(one, one.planner, sigma, truth, found, one.told))
-            if one.planner in ON_CLUSTER:
-                on_cluster = _on_cluster(one.plan, dag, table, scenario.platform)
-                as_told = _on_cluster(one.plan, dag, told, scenario.platform)
-                name = f"{one.planner}{CLUSTER}"
-                rows.append(_row(one, name, sigma, truth, on_cluster, (as_told.cost_usd, as_told.makespan_s)))
-    about = {"scenario": point.scenario, "family": instance.family, "workflow": instance.name, "tasks": len(dag)}
-    return pd.DataFrame([about | {"error": None} | row for row in rows]).astype({"error": "string"})
+    return planned, failed
 
 
-def _on_cluster(plan: fl.Plan, dag: fl.DAG, table: TaskTable, platform: fl.Platform) -> ClusterSimulation:
+def _simulated(
+    planned: Sequence[Planned],
+    dag: fl.DAG,
+    table: TaskTable,
+    platform: fl.Platform,
+    which: dict[str, Any],
+    draws: Draws | None,
+) -> list[dict[str, Any]]:
+    """Return a row for each plan under one truth, and another one for each that runs on a cluster, too."""
+    simulator = Simulator(dag, table, platform)
     bandwidth = platform.profile.download_bytes_per_s
-    return simulate_cluster(dag, plan, table, platform, bandwidth_bytes_per_s=bandwidth)
-
-
-def _row(
-    one: Planned, planner: str, sigma: float, truth: int, found: Simulation | ClusterSimulation, told: Point
-) -> dict[str, Any]:
-    return {
-        "planner": planner,
-        "setting": one.setting.name,
-        "sigma": sigma,
-        "truth": truth,
-        "makespan_s": found.makespan_s,
-        "cost_usd": found.cost_usd,
-        "planning_s": one.planning_s,
-        "told_makespan_s": told[1],
-        "told_cost_usd": told[0],
-    }
+    rows = []
+    for one in planned:
+        found: dict[str, Simulation | ClusterSimulation] = {
+            one.planner: simulator.run(simulator.place(one.plan), draws)
+        }
+        if one.planner in ON_CLUSTER:
+            found[f"{one.planner}{CLUSTER}"] = simulate_cluster(
+                dag, one.plan, table, platform, bandwidth_bytes_per_s=bandwidth
+            )
+        for planner, result in found.items():
+            about = {"planner": planner, "setting": one.setting.name, "planning_s": one.planning_s}
+            rows.append(about | which | {"makespan_s": result.makespan_s, "cost_usd": result.cost_usd})
+    return rows
 
 
 def settings_without_caps(params: Params, simulator: Simulator, dag: fl.DAG) -> tuple[list[Setting], list[Setting]]:
