@@ -51,7 +51,7 @@ def test_plan_a_file(tmp_path: Path) -> None:
     file.write_text(json.dumps(DOCUMENT))
     found = reported("plan", str(file), "--sizes", "1769", "--planner", "all")
     assert [row["planner"] for row in found["plans"]] == list(PLANNERS)
-    assert found["bounds"]["makespan_s"] == pytest.approx(5.025)
+    assert found["bounds"]["makespan_s"] == pytest.approx(2.26 + 5.0, abs=0.01)  # a cold start and both tasks
     assert all(row["makespan_s"] > found["bounds"]["makespan_s"] for row in found["plans"])
     table = invoke("plan", str(file), "--objective", "cost")
     assert (table.exit_code, table.stdout.count("\n")) == (0, len(PLANNERS) + 2)
