@@ -28,6 +28,7 @@ from faaslab.graph import generators
 from faaslab.model.distribution import LEVELS, Promise
 from faaslab.model.estimates import Basis, Estimates
 from faaslab.model.history import Snapshot
+from faaslab.model.platform import platform_named
 from faaslab.model.predictors import PredictedEstimates, Predictor
 from faaslab.model.samples import Sample, SampleColumns, Source, samples_of
 from faaslab.model.scoring import coverage_of, holm
@@ -157,7 +158,7 @@ class Truth:
         self._median_s = median_s * rng.lognormal(0.0, params.task_effect_sigma, len(dag))
         # What no sample shows: the predictor can't know it.
         self._overhead = (1 + params.overhead) * rng.lognormal(0.0, params.overhead_sigma, functions)[of]
-        self._platform = plan_context(dag, platform=params.platform).platform
+        self._platform = platform_named(params.platform)
 
     def run(self, plan: fl.Plan, number: int) -> tuple[Source, list[Sample]]:
         """Return what a history keeps of a run of a plan.
@@ -256,7 +257,7 @@ def runs_of(params: Params, shape: str, number: int) -> Iterator[dict[str, objec
         "sla": f"p{100 * PROMISED:g}",
         "budget": 1,  # plans are chosen by medians: what is studied is what is promised of them
     }
-    plan = plan_with(params.planner, dag, plan_context(dag, **planning))
+    plan = plan_with(params.planner, dag, plan_context(dag, history=False, **planning))
     kept = [truth.run(plan, at) for at in range(params.training)]
     first, common_s = params.training + params.warm_up, 0.0
     for at in range(params.training, first + params.tests):
@@ -274,8 +275,7 @@ def runs_of(params: Params, shape: str, number: int) -> Iterator[dict[str, objec
 def per_task_makespan_s(dag: fl.DAG, plan: fl.Plan, snapshot: Snapshot, platform: str) -> float:
     """Return the makespan if each task takes its own percentile."""
     estimates: Estimates = Percentiles(Predictor.from_history(snapshot).estimates(dag), PROMISED)
-    where = plan_context(dag, platform=platform).platform
-    return float(simulate_plan(dag, plan, estimates, where).makespan_s)
+    return float(simulate_plan(dag, plan, estimates, platform_named(platform)).makespan_s)
 
 
 def _row(shape: str, truth: int, at: int, plan: fl.Plan, common_s: float, makespan_s: float) -> dict[str, object]:
