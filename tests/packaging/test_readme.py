@@ -18,7 +18,7 @@ def examples() -> list[tuple[str, str]]:
 
 
 def check(example: tuple[str, str], folder: Path) -> None:
-    """Run an example as a script: it prints what it says, and no more, and leaves a trace."""
+    """Run an example as a script: it prints what it says, and no more."""
     code, output = example
     script = folder / "example.py"
     script.write_text(code, "utf-8")
@@ -28,20 +28,27 @@ def check(example: tuple[str, str], folder: Path) -> None:
         command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
-    assert list(folder.glob(".faaslab/runs/*/run.json")), "its trace is not saved"
 
 
 def test_first_example_prints_what_it_says(tmp_path: Path) -> None:
     """The first example of the README, run as a script, prints exactly the output shown below it, and no more."""
     check(examples()[0], tmp_path)
+    assert list(tmp_path.glob(".faaslab/runs/*/run.json")), "its trace is not saved"
+
+
+def test_planning_example_prints_what_it_says(tmp_path: Path) -> None:
+    """The example of planning prints exactly the output shown below it, and runs nothing."""
+    check(examples()[1], tmp_path)
+    assert not list(tmp_path.glob(".faaslab/runs/*"))
 
 
 @pytest.mark.docker
 def test_docker_example_prints_what_it_says(tmp_path: Path) -> None:
     """The example of Docker workers prints exactly the output shown below it; no other example is untested."""
-    _, docker = examples()
+    _, _, docker = examples()
     assert "fl.DockerLauncher(" in docker[0]
     check(docker, tmp_path)
+    assert list(tmp_path.glob(".faaslab/runs/*/run.json")), "its trace is not saved"
 
 
 def test_folders_and_files_exist() -> None:
