@@ -1,8 +1,8 @@
 """How long planners take, and how long simulating a plan takes, by number of tasks; in wall time on this machine.
 
 Everything a planner needs counts: asking for estimates, flattening the DAG, all its simulations. Planners take turns in
-an order drawn anew for each repeat. The simulation of the plan is timed apart, in plain Python and, where numba is
-installed, compiled.
+an order drawn anew for each repeat. The simulation of the plan is timed apart, in plain Python and, where wanted and
+numba is installed, compiled.
 """
 
 import gc
@@ -49,6 +49,7 @@ class Params:
         budget: Of a planner, in simulated tasks.
         repeats: How often each is timed.
         seed: Of workflows and of the order.
+        compiled: Whether simulations are timed compiled, too, where numba is installed. Compiling takes a while.
 
     Raises:
         fl.ConfigError: A value is unknown or out of its range.
@@ -61,6 +62,7 @@ class Params:
     budget: int
     repeats: int
     seed: int
+    compiled: bool
 
     def __post_init__(self) -> None:
         for name, known in (("families", FAMILIES), ("planners", PLANNERS)):
@@ -85,10 +87,13 @@ SMOKE = Params(
     budget=10_000,
     repeats=1,
     seed=1,
+    compiled=False,
 )
 """Seconds: shows that everything works."""
 
-PAPER = replace(SMOKE, families=("random", "mosaic"), tasks=(1_000, 10_000), budget=DEFAULT_BUDGET, repeats=3)
+PAPER = replace(
+    SMOKE, families=("random", "mosaic"), tasks=(1_000, 10_000), budget=DEFAULT_BUDGET, repeats=3, compiled=True
+)
 """Minutes; to be run on a machine that does nothing else."""
 
 SCALES = {"smoke": SMOKE, "paper": PAPER}
@@ -140,7 +145,7 @@ def measure(instance: Instance, planner: str, params: Params) -> dict[str, Any]:
         "planner": planner,
         "planning_s": planning_s,
         "simulation_s": simulation_s,
-        "compiled_simulation_s": compiled_simulation_s(flat, plan, platform),
+        "compiled_simulation_s": compiled_simulation_s(flat, plan, platform) if params.compiled else None,
         "makespan_s": simulated.makespan_s,
     }
 
@@ -183,6 +188,6 @@ def machine() -> str:
 def tables(folder: Path, params: Params) -> dict[str, pd.DataFrame]:
     """Return the study's tables by title: medians over repeats."""
     times = pd.read_parquet(folder / TIMES_FILE)
-    seconds = ["planning_s", "simulation_s", "compiled_simulation_s"]
+    seconds = ["planning_s", "simulation_s"] + ["compiled_simulation_s"] * params.compiled
     title = f"median seconds of {params.repeats}, on {machine()}"
     return {title: times.groupby(["family", "tasks", "edges", "planner"], sort=False)[seconds].median()}
