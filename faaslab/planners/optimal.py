@@ -41,7 +41,7 @@ from faaslab.simulate import Simulation
 
 MAX_TASKS = 24
 """Larger DAGs are refused: little is proven of them in reasonable time."""
-EFFORT = 1.0
+EFFORT = 10.0
 """Deterministic time of the solver for the default budget: about ten seconds of a core."""
 _KNOWN: tuple[type[Planner], ...] = (FaaSLab, Els, Heft, CriticalPath, Uniform, SingleWorker, PerTask)
 _ATTEMPTS = 3
