@@ -9,7 +9,8 @@ The time of a task is its median times ``exp`` of the sum of what its run, its w
 much as ``Spread`` says. A worker's luck is that of its first task; one that is decided at run time is known as far as
 its tasks follow each other under any luck, else each task counts as on a worker of its own. Starts of containers, in
 their order, take two numbers each task, as there are at most two containers for each. Transfers and invocations
-scatter as the platform says; how they are split into latency and bytes does not matter for that.
+scatter as the platform says; how they are split into latency and bytes does not matter for that. What only the course
+of a run makes necessary, such as fetching again after a slot was given up, takes its median.
 """
 
 from collections.abc import Callable, Iterator, Sequence
