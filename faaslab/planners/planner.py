@@ -136,7 +136,8 @@ class PlanContext:
         Raises:
             PlanError: The plan can't be run.
         """
-        outcomes = monte_carlo(self.simulator(dag), plan, draws or report_draws(len(dag)), seed=self.seed)
+        count = report_draws(len(dag)) if draws is None else draws
+        outcomes = monte_carlo(self.simulator(dag), plan, count, seed=self.seed)
         return self._calibration(dag, plan).apply(outcomes.makespan).at(self.sla), outcomes.cost.at(self.sla)
 
     def predict(self, dag: DagView, plan: Plan, draws: int | None = None) -> Predicted:
