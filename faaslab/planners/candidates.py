@@ -74,37 +74,45 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluated:
+class Found:
     """A candidate and what it comes to.
 
     Attributes:
         candidate: The candidate.
-        layout: Its columns as the simulator takes them.
-        simulation: What was simulated.
+        makespan_s: When its last output is stored.
+        cost_usd: What all its workers cost.
         score: What the objective makes of it, to be minimized.
     """
 
     candidate: Candidate
-    layout: Layout
-    simulation: Simulation
+    makespan_s: float
+    cost_usd: float
     score: tuple[float, float, float, float]
 
-    @property
-    def makespan_s(self) -> float:
-        """When the last output is stored."""
-        return float(self.simulation.makespan_s)
+
+@dataclass(frozen=True, eq=False)
+class Evaluated(Found):
+    """A candidate with all that is known of it: some sixty columns, so that few are kept at a time.
+
+    Attributes:
+        layout: Its columns as the simulator takes them.
+        simulation: What was simulated.
+    """
+
+    layout: Layout
+    simulation: Simulation
 
     @property
-    def cost_usd(self) -> float:
-        """What all workers cost."""
-        return float(self.simulation.cost_usd)
+    def kept(self) -> Found:
+        """What is kept of it."""
+        return Found(self.candidate, self.makespan_s, self.cost_usd, self.score)
 
 
 @dataclass
 class Archive:
-    """Evaluated candidates that no other one beats in makespan and cost both, by rising makespan."""
+    """Candidates that no other one beats in makespan and cost both, by rising makespan."""
 
-    found: list[Evaluated] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
 
     def add(self, one: Evaluated) -> bool:
         """Keep a candidate unless another one is as good in both; drop those that it beats."""
@@ -116,14 +124,14 @@ class Archive:
             end += 1
         if at and self.found[at - 1].makespan_s == one.makespan_s:
             at -= 1
-        self.found[at:end] = [one]
+        self.found[at:end] = [one.kept]
         return True
 
-    def best(self, count: int) -> list[Evaluated]:
+    def best(self, count: int) -> list[Found]:
         """Return the candidates that the objective prefers, the best one first."""
         return sorted(self.found, key=lambda kept: kept.score)[:count]
 
-    def spread(self, count: int) -> list[Evaluated]:
+    def spread(self, count: int) -> list[Found]:
         """Return the fastest, the cheapest, and so many others that the area between them is as large as may be."""
         if len(self.found) <= count:
             return list(self.found)
@@ -179,7 +187,7 @@ class Bench:
         self.all_tasks: Ints = np.arange(len(dag))
         self._aimed = ctx
         self.archive = Archive()
-        self.own: dict[tuple[str, str], Evaluated] = {}
+        self.own: dict[tuple[str, str], Found] = {}
         self.simulations = 0
 
     @property
@@ -241,7 +249,8 @@ class Bench:
         layout = self.layout(candidate)
         simulation = self.simulator.run(self.simulator.place_layout(layout))
         self.simulations += 1
-        evaluated = Evaluated(candidate, layout, simulation, self._aimed.rate(simulation))
+        makespan_s, cost_usd = float(simulation.makespan_s), float(simulation.cost_usd)
+        evaluated = Evaluated(candidate, makespan_s, cost_usd, self._aimed.rate(simulation), layout, simulation)
         self.archive.add(evaluated)
         return evaluated
 
@@ -249,9 +258,9 @@ class Bench:
         """Simulate a candidate that is a planner's own plan; the best of each planner's is remembered."""
         found = self.evaluate(seed)
         planner, several, _ = seed.seed.partition(" at ")
-        best = self.own.setdefault((planner, several), found)
-        if found.score < best.score:
-            self.own[planner, several] = found
+        best = self.own.get((planner, several))
+        if best is None or found.score < best.score:
+            self.own[planner, several] = found.kept
         return found
 
     @property
@@ -262,7 +271,7 @@ class Bench:
     def aim(self, objective: Objective) -> None:
         """Score by another objective from now on, and what is in the archive, too."""
         self._aimed = replace(self.ctx, objective=objective)
-        self.archive.found = [replace(one, score=self._aimed.rate(one.simulation)) for one in self.archive.found]
+        self.archive.found = [replace(one, score=self._aimed.rate(one)) for one in self.archive.found]
 
     def plan(self, candidate: Candidate, planner: str) -> Plan:
         """Return the plan of a candidate, with a reason for each task."""

@@ -41,6 +41,20 @@ SHORTLIST = 4
 """So many plans at most are told apart by quantiles."""
 
 
+class Outcome(Protocol):
+    """What a plan comes to in one simulation."""
+
+    @property
+    def makespan_s(self) -> float:
+        """When the last output is stored."""
+        ...
+
+    @property
+    def cost_usd(self) -> float:
+        """What all workers cost."""
+        ...
+
+
 @dataclass(frozen=True)
 class PlanContext:
     """What a planner may use when it plans one DAG."""
@@ -103,9 +117,9 @@ class PlanContext:
         simulator = self.simulator(dag)
         return simulator.run(simulator.place(plan))
 
-    def rate(self, simulation: Simulation) -> tuple[float, float, float, float]:
+    def rate(self, found: Outcome) -> tuple[float, float, float, float]:
         """Return how bad a plan is for the objective, by a simulation from medians."""
-        makespan_s, cost_usd = simulation.makespan_s * self.margins[0], simulation.cost_usd * self.margins[1]
+        makespan_s, cost_usd = found.makespan_s * self.margins[0], found.cost_usd * self.margins[1]
         return self.objective.score(makespan_s, cost_usd)
 
     def best(self, dag: DagView, plans: Iterable[Plan]) -> Plan:

@@ -7,7 +7,7 @@ stood ``LATE`` moves ago.
 
 import random
 
-from faaslab.planners.candidates import Bench, Evaluated
+from faaslab.planners.candidates import Bench, Evaluated, Found
 from faaslab.planners.downgrade import PARTS, downgraded
 from faaslab.planners.gap_cuts import THRESHOLDS_S, cut_gaps
 from faaslab.planners.moves import Moves
@@ -20,22 +20,17 @@ MOST_PATIENCE = 1500
 """The same for large DAGs, whatever their number of tasks."""
 
 
-def improve(bench: Bench, starts: list[Evaluated], climbs: int, rng: random.Random, simulations: int) -> None:
-    """Polish candidates, and climb from the best of them; what is found is in the bench's archive.
+def improve(bench: Bench, starts: list[Found], rng: random.Random, simulations: int) -> None:
+    """Polish candidates, and climb from the best that comes of it; what is found is in the bench's archive.
 
     Args:
         bench: What evaluates.
         starts: Where to start, the best first.
-        climbs: From how many of them to climb.
         rng: Draws the moves.
         simulations: How many candidates may be evaluated while climbing.
     """
-    ranked: dict[tuple[float, ...], Evaluated] = {}
-    for one in sorted((polished(bench, found) for found in starts), key=lambda one: one.score):
-        ranked.setdefault(one.score, one)
-    chosen = list(ranked.values())[:climbs]
-    for number, found in enumerate(chosen):
-        climb(bench, found, rng, simulations * (number + 1) // len(chosen) - simulations * number // len(chosen))
+    best = min((polished(bench, bench.evaluate(start.candidate)) for start in starts), key=lambda one: one.score)
+    climb(bench, best, rng, simulations)
 
 
 def polished(bench: Bench, start: Evaluated) -> Evaluated:
