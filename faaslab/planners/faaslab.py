@@ -24,7 +24,7 @@ from faaslab.planners.objective import Objective
 from faaslab.planners.planner import DEFAULT_BUDGET, PlanContext
 from faaslab.planners.portfolio import seeds
 from faaslab.planners.search import improve
-from faaslab.simulate.montecarlo import search_draws
+from faaslab.simulate.montecarlo import SEARCH_DRAWS, search_draws
 
 POLISHED = 6
 """Seeds that are polished."""
@@ -117,11 +117,14 @@ def _decide(bench: Bench, planner: str) -> tuple[Found, Plan]:
     of all trades of cost for makespan that were found, and what each planner would do by itself.
     """
     dag, ctx = bench.dag, bench.ctx
-    draws = search_draws(len(dag))
-    affordable = ctx.budget // (draws * max(1, len(dag)))
-    finalists = [*bench.archive.best(FINALISTS), *bench.own.values(), *bench.archive.spread(FINALISTS)]
+    best = bench.archive.best(FINALISTS)
+    own = sorted(bench.own.values(), key=lambda found: found.score)
+    finalists = [*best[:1], *own, *best[1:], *bench.archive.spread(FINALISTS)]
     distinct = list({id(found.candidate): found for found in finalists}.values())
-    decided = [(found, bench.plan(found.candidate, planner)) for found in distinct[: max(1, affordable)]]
+    # Rather fewer draws than fewer finalists.
+    runs = ctx.budget // max(1, len(dag))
+    draws = max(SEARCH_DRAWS, min(search_draws(len(dag)), runs // len(distinct)))
+    decided = [(found, bench.plan(found.candidate, planner)) for found in distinct[: max(1, runs // draws)]]
     if len(decided) == 1:
         return decided[0]
     return min(decided, key=lambda one: ctx.objective.score(*ctx.at_sla(dag, one[1], draws)))
