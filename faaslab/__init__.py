@@ -45,6 +45,8 @@ __all__ = [
     "Choice",
     "Candidate",
     "Platform",
+    "Planner",
+    "PlanContext",
     "compare",
     "pareto",
     "simulate",
@@ -104,7 +106,7 @@ if TYPE_CHECKING:
     from faaslab.model.history import History
     from faaslab.model.platform import Platform
     from faaslab.plan import Assignment, Plan
-    from faaslab.planners import compare, pareto
+    from faaslab.planners import PlanContext, Planner, compare, pareto
     from faaslab.policy.run_time import Candidate, Choice, Policy
     from faaslab.simulate import simulate
     from faaslab.storage import MemoryStorage, RedisStorage
@@ -120,6 +122,8 @@ else:
         "to_wfformat": "faaslab.trace.wfformat",
         "Plan": "faaslab.plan",
         "Assignment": "faaslab.plan",
+        "Planner": "faaslab.planners",
+        "PlanContext": "faaslab.planners",
         "Policy": "faaslab.policy.run_time",
         "Choice": "faaslab.policy.run_time",
         "Candidate": "faaslab.policy.run_time",
