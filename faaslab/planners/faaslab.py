@@ -30,6 +30,8 @@ POLISHED = 6
 """Seeds that are polished."""
 FINALISTS = 10
 """So many of the best candidates, and of those spread over all trades of cost for makespan, the SLA decides among."""
+PARTS_OF_DECISION = 4
+"""What part of the budget deciding among finalists may take."""
 PARTS_OF_FRONT = 4
 """By how much a point of a front is searched less than a plan."""
 _LEAST_USD = 1e-12
@@ -122,7 +124,7 @@ def _decide(bench: Bench, planner: str) -> tuple[Found, Plan]:
     finalists = [*best[:1], *own, *best[1:], *bench.archive.spread(FINALISTS)]
     distinct = list({id(found.candidate): found for found in finalists}.values())
     # Rather fewer draws than fewer finalists.
-    runs = ctx.budget // max(1, len(dag))
+    runs = ctx.budget // PARTS_OF_DECISION // max(1, len(dag))
     draws = max(SEARCH_DRAWS, min(search_draws(len(dag)), runs // len(distinct)))
     decided = [(found, bench.plan(found.candidate, planner)) for found in distinct[: max(1, runs // draws)]]
     if len(decided) == 1:
