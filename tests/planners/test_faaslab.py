@@ -60,7 +60,7 @@ def test_never_dominated(
 ) -> None:
     """In the runs that decide, no planner's plan is preferred, or better in makespan or cost and as good in both."""
     where = Platform(platform.profile, concurrency=concurrency)
-    ctx = plan_context(dag, platform=where, sizes=[*sizes, 3008], objective=objective, budget=1_000_000)
+    ctx = plan_context(dag, platform=where, sizes=[*sizes, 3008], objective=objective)
     draws = search_draws(len(dag))
     makespan_s, cost_usd = ctx.at_sla(dag, plan_with("faaslab", dag, ctx), draws)
     score = ctx.objective.score(makespan_s, cost_usd)
