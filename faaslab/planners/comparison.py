@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from faaslab.errors import PlannerUnavailable
+from faaslab.errors import PlanError, PlannerUnavailable
 from faaslab.plan import DagView, Plan, Predicted
 from faaslab.planners.bounds import Bounds, lower_bounds
 from faaslab.planners.planner import Planner
@@ -123,10 +123,13 @@ def compare(
         planning: As for ``dag.plan``: ``sla``, ``sizes``, ``platform``, ``objective``, ``deadline_s``, ``estimates`` …
 
     Raises:
-        PlanError: A planner is unknown, or its plan can't be run.
+        PlanError: There is no planner, one is unknown, or its plan can't be run.
         PlannerUnavailable: A planner that was named can't be used.
         ConfigError: No size, one that no worker can have, no draws, or there is no such platform.
     """
+    planners = None if planners is None else list(planners)
+    if planners == []:
+        raise PlanError("the list of planners is empty; name at least one, or leave it out for all")
     ctx = plan_context(dag, **planning)
     plans: list[Plan] = []
     left_out: dict[str, str] = {}

@@ -158,6 +158,7 @@ def plan_with(
         PlanError: The planner is unknown, its plan can't be run, or it is predicted to exceed a limit.
     """
     chosen = get_planner(planner)
+    _check_reachable(chosen, dag, ctx)
     plan = _checked(chosen, dag, ctx)
     if ctx.objective.deadline_s is None and ctx.objective.cost_cap_usd is None:
         return replace(plan, predicted=ctx.predict(dag, plan, draws)) if predict else plan
@@ -200,6 +201,23 @@ def _within(predicted: Predicted, objective: Objective) -> bool:
     deadline_s, cap_usd = objective.deadline_s, objective.cost_cap_usd
     in_time = deadline_s is None or predicted.makespan_s <= deadline_s
     return in_time and (cap_usd is None or predicted.cost_usd <= cap_usd)
+
+
+def _check_reachable(planner: Planner, dag: DagView, ctx: PlanContext) -> None:
+    """Refuse, before anything is searched, a limit that no plan can keep even if everything takes its median."""
+    objective, quantile = ctx.objective, ctx.sla.quantile
+    if (objective.deadline_s is None and objective.cost_cap_usd is None) or (quantile is not None and quantile < 0.5):
+        return
+    bounds = lower_bounds(dag, ctx)
+    for limit, bound, unit in (
+        (objective.deadline_s, bounds.makespan_s, "s"),
+        (objective.cost_cap_usd, bounds.cost_usd, "USD"),
+    ):
+        if limit is not None and limit < bound:
+            raise PlanError(
+                f"planner {planner.name!r} finds no plan for {dag.name!r} within {limit:g} {unit}: none can be below "
+                f"{bound:.4g} {unit} at these sizes, even if everything takes its median; allow more, or other sizes"
+            )
 
 
 def _too_much(plan: Plan, predicted: Predicted, dag: DagView, ctx: PlanContext) -> PlanError:

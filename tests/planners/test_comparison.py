@@ -11,7 +11,8 @@ import faaslab as fl
 from faaslab.graph.generators import fork_join
 from faaslab.model.estimates import DeclaredEstimates
 from faaslab.model.platform import platform_named
-from faaslab.planners import PLANNERS, compare, plan_dag
+from faaslab.plan import DagView, Plan
+from faaslab.planners import PLANNERS, PlanContext, compare, plan_dag
 from faaslab.planners.bounds import Bounds, lower_bounds
 from faaslab.planners.registry import plan_context
 from tests.plan.dags import FakeDag, dags
@@ -84,11 +85,35 @@ def test_side_by_side() -> None:
 
 def test_unreachable_limits() -> None:
     """A deadline or a cap that no plan keeps is an error with what was predicted and what is possible."""
-    with pytest.raises(fl.PlanError, match=r"within 1 s: .*predicted makespan of .*none can be below 7\.27.*s"):
-        plan_dag(CHAIN, "els", deadline_s=1.0)
-    with pytest.raises(fl.PlanError, match=r"within 1e-09 USD: .*predicted cost"):
-        plan_dag(CHAIN, "single_worker", cost_cap_usd=1e-9)
+    bounds = lower_bounds(CHAIN, plan_context(CHAIN))
+    with pytest.raises(fl.PlanError, match=r"within 7\.5 s: .*predicted makespan of .*none can be below 7\.27.*s"):
+        plan_dag(CHAIN, "els", deadline_s=7.5)
+    with pytest.raises(fl.PlanError, match=r"USD: .*predicted cost"):
+        plan_dag(CHAIN, "single_worker", cost_cap_usd=bounds.cost_usd * 1.001)
     assert plan_dag(CHAIN, "els", deadline_s=60.0)
+
+
+def test_impossible_limits_are_refused_before_planning() -> None:
+    """What is below the bounds is refused at once, unless the SLA asks for luck."""
+
+    class Busy:
+        name = "busy"
+
+        def plan(self, dag: DagView, ctx: PlanContext) -> Plan:
+            raise AssertionError("it was asked")
+
+    with pytest.raises(fl.PlanError, match=r"'busy' finds no plan for 'fake' within 1 s: none can be below 7\.27.* s"):
+        plan_dag(CHAIN, Busy(), deadline_s=1.0)
+    with pytest.raises(fl.PlanError, match=r"within 1e-09 USD: none can be below"):
+        plan_dag(CHAIN, Busy(), cost_cap_usd=1e-9, sla="p90")
+    with pytest.raises(AssertionError, match="it was asked"):
+        plan_dag(CHAIN, Busy(), deadline_s=1.0, sla="p10")
+
+
+def test_no_planners_to_compare() -> None:
+    """An empty list is a mistake, not an empty table."""
+    with pytest.raises(fl.PlanError, match="list of planners is empty"):
+        compare(CHAIN, [])
 
 
 def test_history_sharpens_predictions(tmp_path: Path) -> None:
