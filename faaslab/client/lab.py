@@ -1,6 +1,5 @@
 """A lab: settings, store, launcher and warm containers that runs share."""
 
-import contextlib
 import os
 import secrets
 import threading
@@ -356,8 +355,7 @@ class Lab:
             self._drop_host()
         for run in runs:
             # What could not be written is told by ``saved`` and must not hide why the lab is closed.
-            with contextlib.suppress(Exception):
-                run.saved()
+            run.wait_saved()
 
     def __enter__(self) -> Self:
         return self

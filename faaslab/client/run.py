@@ -173,11 +173,15 @@ class Run:
             RunTimeout: It is not there in time.
             Exception: It could not be written, or not be recorded.
         """
-        if not self._saved.wait(timeout):
+        if not self.wait_saved(timeout):
             raise RunTimeout(f"the trace of run {self.id} is not saved after {timeout:g} s")
         if self._save_error is not None:
             raise self._save_error
         return self.folder
+
+    def wait_saved(self, timeout: float = 60.0) -> bool:
+        """Wait until nothing is left to save; returns whether that is so. What went wrong is told by ``saved``."""
+        return self._saved.wait(timeout)
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Await the result in a running event loop; cancelling the awaiting task cancels the run."""

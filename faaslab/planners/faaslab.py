@@ -3,13 +3,14 @@
 Fidelity card
     Source: FaaSLab's own. Its parts: HEFT's ranks (Topcuoglu et al., 2002), elastic list scheduling (``els``), late
     acceptance (Burke and Bykov, 2017).
-    Decisions: the plans of all other planners at all sizes are simulated, each also with its workers ended where they
-    would wait (gap cuts). The best ``POLISHED`` get smaller sizes where there is slack, and gaps cut again, as long as
-    that helps. From the best of these a search changes one thing after the other: where the makespan is made of waiting
-    for another worker, tasks are put together; of queueing, apart; of execution, on larger workers; and elsewhere
-    smaller sizes and fewer workers are tried. All that is judged by simulations in which everything takes its median.
-    At the end the best of it, and each planner's own plan, are compared by many runs under common luck, with the
-    confidence that the SLA asks for: what was fitted too closely to medians does not survive that.
+    Decisions: the plans of all planners that need no extra are simulated at all sizes, each also with its workers
+    ended where they would wait (gap cuts). The best ``POLISHED`` get smaller sizes where there is slack, and gaps cut
+    again, as long as that helps. From the best of these a search changes one thing after the other: where the
+    makespan is made of waiting for another worker, tasks are put together; of queueing, apart; of execution, on
+    larger workers; and elsewhere smaller sizes and fewer workers are tried. All that is judged by simulations in
+    which everything takes its median. At the end the best of it, and each planner's own plan, are compared by many
+    runs under common luck, with the confidence that the SLA asks for: what was fitted too closely to medians does not
+    survive that.
     Deviations: none.
     Use: the plan to run. In the runs that decide, it is never worse than that of any planner it starts from.
 """

@@ -1,4 +1,4 @@
-"""The portfolio: what every other planner would do, as candidates to start a search from.
+"""The portfolio: what every planner that needs no extra would do, as candidates to start a search from.
 
 Each planner's own plan is among them, so that whatever is found is no worse than any of them.
 """

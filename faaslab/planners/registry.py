@@ -108,8 +108,9 @@ def plan_context(
         PlanError: An optimization, the objective or the SLA is unknown, a limit or the budget is not above 0, or both
             ``estimates`` and ``history`` are given.
     """
-    if budget < 1:
-        raise PlanError(f"budget is {budget!r}, must be 1 simulated task or more")
+    asked: object = budget
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
+        raise PlanError(f"budget is {budget!r}, must be a whole number of simulated tasks, 1 or more")
     check_knowledge(dag, estimates, history)
 
     @cache
@@ -123,8 +124,8 @@ def plan_context(
         return known_estimates(dag, estimates, recall() or False, sizes_enforced=where.sizes_enforced)
 
     if sizes is None:
-        asked = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
-        sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in asked if size_mib > DEFAULT_SIZE_MIB}
+        least_mib = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
+        sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in least_mib if size_mib > DEFAULT_SIZE_MIB}
     return PlanContext(
         learn=learn,
         recall=recall,
