@@ -81,7 +81,8 @@ def test_names_are_checked(scene: Scene) -> None:
     with process_lab(scene) as lab:
         with pytest.raises(fl.FaaSLabError, match=r"'wukon'.*wukong"):
             lab.submit(one(), planner="wukon")
-        assert scene.processes() == []
+        # Not all processes: runs of the tests' common lab may still be asking git for the commit they are saved with.
+        assert scene.hosts() == scene.supervisors() == scene.labs() == []
 
 
 def test_in_a_running_event_loop(lab: Lab) -> None:
