@@ -44,6 +44,11 @@ __all__ = [
     "Policy",
     "Choice",
     "Candidate",
+    "Optimization",
+    "Effect",
+    "Instructions",
+    "Prewarm",
+    "Duplicate",
     "Platform",
     "Planner",
     "PlanContext",
@@ -105,8 +110,9 @@ if TYPE_CHECKING:
     from faaslab.launchers import DockerLauncher, InlineLauncher, ProcessLauncher, VirtualLauncher
     from faaslab.model.history import History
     from faaslab.model.platform import Platform
-    from faaslab.plan import Assignment, Plan
+    from faaslab.plan import Assignment, Duplicate, Instructions, Plan, Prewarm
     from faaslab.planners import PlanContext, Planner, compare, pareto
+    from faaslab.policy.optimization import Effect, Optimization
     from faaslab.policy.run_time import Candidate, Choice, Policy
     from faaslab.simulate import simulate
     from faaslab.storage import MemoryStorage, RedisStorage
@@ -127,6 +133,11 @@ else:
         "Policy": "faaslab.policy.run_time",
         "Choice": "faaslab.policy.run_time",
         "Candidate": "faaslab.policy.run_time",
+        "Optimization": "faaslab.policy.optimization",
+        "Effect": "faaslab.policy.optimization",
+        "Instructions": "faaslab.plan",
+        "Prewarm": "faaslab.plan",
+        "Duplicate": "faaslab.plan",
         "Platform": "faaslab.model.platform",
         "compare": "faaslab.planners",
         "pareto": "faaslab.planners",

@@ -7,7 +7,6 @@ from faaslab.errors import PlanError
 from faaslab.graph import DAG
 from faaslab.graph.pickling import local_modules_by_value, serialize
 from faaslab.plan import Plan
-from faaslab.policy.run_time import Policy
 from faaslab.protocol.messages import RUN_TIME, RunSpec, Start, pool_of
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.wire import Assignments, encode, reachable
@@ -38,9 +37,9 @@ def assignments(plan: Plan) -> Assignments:
     """Return what workers need of a plan.
 
     Raises:
-        PlanError: Its policy can't be pickled.
+        PlanError: Its policy, or an optimization of one's own, can't be pickled.
     """
-    names = tuple(plan.orders)
+    names, told = tuple(plan.orders), plan.instructions
     index = {name: number for number, name in enumerate(names)}
     return Assignments(
         workers=names,
@@ -49,25 +48,30 @@ def assignments(plan: Plan) -> Assignments:
         orders=tuple(tuple(plan.orders[name]) for name in names),
         leaves=tuple(task for task, a in enumerate(plan.assignments) if a.wait == "leave"),
         store_all="skip_storage" not in plan.optimizations,
-        policy=_pickled(plan.policy),
+        policy=b"" if plan.policy is None else _pickled(plan.policy, f"policy {plan.policy.name!r}"),
+        preload=tuple(sorted(told.preload)),
+        stream=tuple(sorted(told.stream)),
+        duplicates=tuple((one.task, index[one.worker], one.own_s, one.expected_s) for one in told.duplicates),
+        prewarms=tuple(
+            (-1 if one.after is None else one.after, one.size_mib, one.delay_s, one.count) for one in told.prewarms
+        ),
+        own=_pickled(told.own, f"optimization {told.own[0].name!r}") if told.own else b"",
     )
 
 
-def _pickled(policy: Policy | None) -> bytes:
-    """Return a policy as bytes, by value if workers lack its code.
+def _pickled(code: object, what: str) -> bytes:
+    """Return what a plan brings along for workers as bytes, by value if they lack its code.
 
     Raises:
         PlanError: It can't be pickled.
     """
-    if policy is None:
-        return b""
     try:
         with local_modules_by_value():
-            return serialize(policy)
+            return serialize(code)
     except Exception as error:  # whatever a user's __reduce__ raises means the same
         raise PlanError(
-            f"policy {policy.name!r} can't be sent to workers: {type(error).__name__}: {error}; it must not hold "
-            "what can't be pickled, such as locks, open files or connections"
+            f"{what} can't be sent to workers: {type(error).__name__}: {error}; it must not hold what can't be "
+            "pickled, such as locks, open files or connections"
         ) from error
 
 
@@ -83,7 +87,7 @@ def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> R
     lab = Codec(identity.secret)
     parts = {digest: lab.seal(part) for digest, part in ((wire.digest, wire.structure), *wire.parts.items())}
     dag_bytes = sum(map(len, parts.values()))
-    code = {wire.policy, *(function.digest for function in dag.functions)}
+    code = {wire.policy, wire.own, *(function.digest for function in dag.functions)}
     small = [digest for digest in parts if digest == wire.digest or digest in code]
     rides = sum(len(parts[digest]) for digest in small) <= config.inline_dag_bytes
     starts = first_invocations(dag, plan, identity.image)

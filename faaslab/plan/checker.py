@@ -1,11 +1,13 @@
 """Whether a plan can be run: checked after planning and again before every run."""
 
+import math
 import re
 from array import array
 from itertools import pairwise
 
 from faaslab.errors import ConfigError, PlanError
 from faaslab.model.sizes import check_size
+from faaslab.plan.instructions import Duplicate
 from faaslab.plan.plan import OPTIMIZATIONS, DagView, Plan
 from faaslab.policy.run_time import check_policy
 
@@ -20,7 +22,7 @@ def check_plan(dag: DagView, plan: Plan) -> None:
         PlanError: It is for another DAG, misses or repeats a task, uses a size that is infeasible or below the
             task's ``memory_mib``, gives one worker two sizes, has a worker that waits in an unknown way, names an
             unknown optimization, has a policy that can't be asked, or its workers' orders and the DAG wait for each
-            other. Names the task and both values.
+            other; or an instruction is for a task or worker that can't follow it. Names the task and both values.
     """
     if plan.structure_hash != dag.structure_hash:
         raise PlanError(
@@ -33,7 +35,8 @@ def check_plan(dag: DagView, plan: Plan) -> None:
         raise PlanError(f"the plan has {len(plan.assignments)} assignments for {len(dag)} tasks: {where}")
     if plan.reasons and len(plan.reasons) != len(dag):
         raise PlanError(f"the plan has {len(plan.reasons)} reasons for {len(dag)} tasks; give one each, or none")
-    for unknown in sorted(plan.optimizations - set(OPTIMIZATIONS)):
+    own = {one.name for one in plan.instructions.own}
+    for unknown in sorted(plan.optimizations - set(OPTIMIZATIONS) - own):
         raise PlanError(f"unknown optimization {unknown!r}; known: {', '.join(OPTIMIZATIONS)}")
     if plan.policy is not None:
         check_policy(plan.policy)
@@ -41,6 +44,7 @@ def check_plan(dag: DagView, plan: Plan) -> None:
     _check_waits(dag, plan)
     _check_orders(dag, plan)
     _check_acyclic(dag, plan)
+    _check_instructions(dag, plan)
 
 
 def _check_sizes(dag: DagView, plan: Plan) -> None:
@@ -100,6 +104,64 @@ def _check_orders(dag: DagView, plan: Plan) -> None:
     for task, assignment in enumerate(plan.assignments):
         if assignment.worker is not None and task not in seen:
             raise PlanError(f"task {dag.ids[task]!r} is assigned to worker {assignment.worker!r} but not in its order")
+
+
+def _check_instructions(dag: DagView, plan: Plan) -> None:
+    told = plan.instructions
+    sent_after = [prewarm.after for prewarm in told.prewarms if prewarm.after is not None]
+    duplicated = [duplicate.task for duplicate in told.duplicates]
+    for what, tasks in (
+        ("preload", told.preload),
+        ("stream", told.stream),
+        ("prewarm after", sent_after),
+        ("duplicate", duplicated),
+    ):
+        for task in tasks:
+            if not 0 <= task < len(dag):
+                raise PlanError(f"the plan says {what} task index {task}, the DAG has {len(dag)} tasks")
+    for task in told.preload:
+        if plan.assignments[task].worker is None:
+            raise PlanError(
+                f"task {dag.ids[task]!r} is to be preloaded but has no worker that could; give it one, or leave it out"
+            )
+    for duplicate in told.duplicates:
+        _check_duplicate(dag, plan, duplicate)
+    for prewarm in told.prewarms:
+        try:
+            check_size(prewarm.size_mib)
+        except ConfigError as error:
+            raise PlanError(f"a prewarm has a size that no worker can have: {error}") from None
+        if not 0 <= prewarm.delay_s < math.inf or prewarm.count < 1:
+            raise PlanError(
+                f"a prewarm of {prewarm.size_mib} MiB has delay_s={prewarm.delay_s!r} and count={prewarm.count!r}; the "
+                "delay must be 0 or more and finite, the count at least 1"
+            )
+
+
+def _check_duplicate(dag: DagView, plan: Plan, duplicate: Duplicate) -> None:
+    task, worker = duplicate.task, duplicate.worker
+    if worker not in plan.orders:
+        raise PlanError(f"task {dag.ids[task]!r} may be computed by worker {worker!r}, which the plan does not have")
+    if plan.assignments[task].worker == worker:
+        raise PlanError(f"task {dag.ids[task]!r} may be computed by worker {worker!r} itself, which runs it anyway")
+    if not any(plan.assignments[successor].worker == worker for successor in dag.successors(task)):
+        raise PlanError(f"task {dag.ids[task]!r} may be computed by worker {worker!r}, which does not need its output")
+    if not getattr(dag.options(task), "pure", True):
+        raise PlanError(
+            f"task {dag.ids[task]!r} may be computed twice but is not pure; leave it out, or declare it pure"
+        )
+    minimum_mib = dag.options(task).memory_mib or 0
+    size_mib = plan.assignments[plan.orders[worker][0]].size_mib
+    if size_mib < minimum_mib:
+        raise PlanError(
+            f"task {dag.ids[task]!r} may be computed by worker {worker!r} of {size_mib} MiB but asks for "
+            f"memory_mib={minimum_mib}"
+        )
+    if not (0 <= duplicate.own_s < math.inf and 0 <= duplicate.expected_s < math.inf):
+        raise PlanError(
+            f"the predicted times of computing task {dag.ids[task]!r} twice are {duplicate.own_s!r} and "
+            f"{duplicate.expected_s!r}; both must be 0 or more and finite"
+        )
 
 
 def _next_on_worker(plan: Plan) -> "array[int]":

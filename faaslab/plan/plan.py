@@ -13,11 +13,12 @@ import msgspec
 
 from faaslab.errors import PlanError
 from faaslab.plan.diff import PlanDiff, diff_plans
+from faaslab.plan.instructions import Duplicate, Instructions, Prewarm, Saving
 from faaslab.plan.predicted import Predicted, PredictedJson
 from faaslab.plan.report import explain_task, plan_html
 from faaslab.policy.run_time import Policy, policy_from_data, policy_to_data
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the JSON form; a reader refuses any other."""
 
 OPTIMIZATIONS = (
@@ -117,6 +118,27 @@ class _PolicyJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
 
 
+class _InstructionsJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """JSON form of instructions."""
+
+    preload: tuple[int, ...] = ()
+    stream: tuple[int, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    prewarms: tuple[Prewarm, ...] = ()
+    savings: tuple[Saving, ...] = ()
+
+    @classmethod
+    def of(cls, told: Instructions) -> Self:
+        return cls(
+            tuple(sorted(told.preload)), tuple(sorted(told.stream)), told.duplicates, told.prewarms, told.savings
+        )
+
+    def value(self) -> Instructions:
+        return Instructions(
+            frozenset(self.preload), frozenset(self.stream), self.duplicates, self.prewarms, (), self.savings
+        )
+
+
 class _PlanJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """JSON form of a plan; its types are what ``from_json`` checks."""
 
@@ -133,6 +155,7 @@ class _PlanJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reasons: tuple[str, ...]
     predicted: PredictedJson | None = None
     policy: _PolicyJson | None = None
+    instructions: _InstructionsJson = _InstructionsJson()
 
 
 class _Schema(msgspec.Struct, frozen=True):
@@ -170,6 +193,8 @@ class Plan:
     policy: Policy | None = None
     """What decides at run time about tasks without a worker; None: a worker becomes one ready successor and invokes
     the rest."""
+    instructions: Instructions = field(default_factory=Instructions)
+    """What optimizations it applies where."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -194,6 +219,7 @@ class Plan:
         settings: Mapping[str, Any] | None = None,
         reasons: Sequence[str] = (),
         policy: Policy | None = None,
+        instructions: Instructions | None = None,
     ) -> Self:
         """Return the plan that makes ``assignments`` for ``dag``.
 
@@ -206,6 +232,7 @@ class Plan:
             settings: What the planner was told, as JSON values.
             reasons: Why each task is where it is, by task index.
             policy: What decides at run time about tasks without a worker (see ``faaslab.policy.run_time``).
+            instructions: What optimizations it applies where.
         """
         if orders is None:
             tasks: dict[str, list[int]] = {}
@@ -225,6 +252,7 @@ class Plan:
             settings=settings or {},
             reasons=tuple(reasons),
             policy=policy,
+            instructions=instructions or Instructions(),
         )
 
     def __len__(self) -> int:
@@ -257,8 +285,14 @@ class Plan:
         """Return this plan as JSON text; ``from_json`` reads it back as an equal plan.
 
         Raises:
-            PlanError: Its settings are no JSON values, or its policy is not one of those that are shipped.
+            PlanError: Its settings are no JSON values, or its policy or an optimization is not one of those that are
+                shipped.
         """
+        if self.instructions.own:
+            raise PlanError(
+                f"optimization {self.instructions.own[0].name!r} is code of your own, which JSON can't hold; plan "
+                "without it to save a plan"
+            )
         data = _PlanJson(
             schema=SCHEMA,
             planner=self.planner,
@@ -273,6 +307,7 @@ class Plan:
             reasons=self.reasons,
             predicted=None if self.predicted is None else PredictedJson.of(self.predicted),
             policy=None if self.policy is None else _PolicyJson(*policy_to_data(self.policy)),
+            instructions=_InstructionsJson.of(self.instructions),
         )
         try:
             return msgspec.json.encode(data).decode()
@@ -306,6 +341,7 @@ class Plan:
             reasons=data.reasons,
             predicted=None if data.predicted is None else data.predicted.value(len(data.assignments)),
             policy=None if data.policy is None else policy_from_data(data.policy.name, data.policy.settings),
+            instructions=data.instructions.value(),
         )
 
     def diff(self, other: "Plan") -> PlanDiff:

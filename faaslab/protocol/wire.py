@@ -30,7 +30,7 @@ from faaslab.graph.options import PLANNING_OPTIONS, TaskOptions
 if TYPE_CHECKING:
     from faaslab.graph.dag import DAG
 
-_VERSION = 2
+_VERSION = 3
 _RAW, _DEFLATED = b"\0", b"\1"
 _COMPRESS_WELL_BYTES = 1024 * 1024
 """Above this size (constants, then) speed counts more than size."""
@@ -79,6 +79,11 @@ class Assignments:
         leaves: Tasks that their planned workers don't wait for: they end and are invoked again.
         store_all: Store every output, also those that only their own worker needs (``skip_storage`` is off).
         policy: Pickle of what decides at run time about tasks without a worker; empty: the default.
+        preload: Tasks whose inputs are fetched as they appear, while their planned worker executes others.
+        stream: Tasks whose outputs are offered to workers that wait for them.
+        duplicates: Task, index into ``workers``, and two predicted times (``plan.Duplicate``).
+        prewarms: Task after which it is sent, -1: the submission; size in MiB, delay in seconds, count.
+        own: Pickle of the list of optimizations of one's own; empty: there are none.
     """
 
     workers: tuple[str, ...]
@@ -88,6 +93,11 @@ class Assignments:
     leaves: tuple[int, ...] = ()
     store_all: bool = False
     policy: bytes = b""
+    preload: tuple[int, ...] = ()
+    stream: tuple[int, ...] = ()
+    duplicates: tuple[tuple[int, int, float, float], ...] = ()
+    prewarms: tuple[tuple[int, int, float, int], ...] = ()
+    own: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +107,16 @@ class WireDag:
     Attributes:
         digest: Hash of ``structure``, the key under which containers remember it.
         structure: Everything but code and large constants.
-        parts: Code, large constants and the policy by digest.
+        parts: Code, large constants, the policy and own optimizations by digest.
         policy: Digest of the policy; empty: there is none.
+        own: Digest of the optimizations of one's own; empty: there are none.
     """
 
     digest: str
     structure: bytes
     parts: dict[str, bytes]
     policy: str = ""
+    own: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -138,6 +150,11 @@ class _Structure(msgspec.Struct, frozen=True, array_like=True):
     leaves: bytes
     store_all: bool
     policy: bytes
+    preload: bytes
+    stream: bytes
+    duplicates: list[tuple[int, int, float, float]]
+    prewarms: list[tuple[int, int, float, int]]
+    own: bytes
     """Its digest; empty: there is none."""
 
 
@@ -207,9 +224,11 @@ def encode(
             constants.append((position, constant.data, False, constant.immutable))
     included = set(tasks) if partial else None
     orders = [order if included is None else [t for t in order if t in included] for order in assignments.orders]
-    policy = hashlib.sha256(assignments.policy).hexdigest()[:32] if assignments.policy else ""
-    if policy:
-        parts[policy] = pack_part(assignments.policy)
+    policy, own = (_code_part(parts, code) for code in (assignments.policy, assignments.own))
+
+    def column(tasks: Iterable[int]) -> bytes:
+        return _pack([t for t in tasks if included is None or t in included], differences=True)
+
     structure = _encoder.encode(
         _Structure(
             version=_VERSION,
@@ -224,19 +243,32 @@ def encode(
             uses=_pack(uses, differences=True),
             atoms=pickle.dumps(atoms, 5),
             constants=constants,
-            sinks=_pack([t for t in dag.sinks if included is None or t in included], differences=True),
+            sinks=column(dag.sinks),
             workers=list(assignments.workers),
             worker_of=_pack([assignments.worker_of[t] for t in tasks]),
             size_mib_of=_pack([assignments.size_mib_of[t] for t in tasks]),
             order_lengths=_pack([len(order) for order in orders]),
             orders=_pack(list(chain.from_iterable(orders)), differences=True),
-            leaves=_pack([t for t in assignments.leaves if included is None or t in included], differences=True),
+            leaves=column(assignments.leaves),
             store_all=assignments.store_all,
             policy=bytes.fromhex(policy),
+            preload=column(assignments.preload),
+            stream=column(assignments.stream),
+            duplicates=list(assignments.duplicates),
+            prewarms=list(assignments.prewarms),
+            own=bytes.fromhex(own),
         )
     )
     data = zlib.compress(structure, 9 if len(structure) <= _COMPRESS_WELL_BYTES else 1)
-    return WireDag(hashlib.sha256(data).hexdigest()[:32], data, parts, policy)
+    return WireDag(hashlib.sha256(data).hexdigest()[:32], data, parts, policy, own)
+
+
+def _code_part(parts: dict[str, bytes], code: bytes) -> str:
+    """Add pickled code of a plan to the parts; returns its digest, empty: there is none."""
+    digest = hashlib.sha256(code).hexdigest()[:32] if code else ""
+    if digest:
+        parts[digest] = pack_part(code)
+    return digest
 
 
 def unplanned_size_bytes(dag: "DAG") -> int:
@@ -272,12 +304,14 @@ class WorkerDag:
         n: Number of tasks of the whole DAG.
         store_all: Whether every output has to be stored, whoever needs it.
         policy: Digest of the part that holds what decides at run time; empty: there is none.
+        own: Digest of the part that holds the optimizations of one's own; empty: there are none.
     """
 
     def __init__(self, structure: _Structure) -> None:
         self.n = structure.total
         self.store_all = structure.store_all
         self.policy = structure.policy.hex()
+        self.own = structure.own.hex()
         self._wide: dict[int, tuple[int, ...]] = {}
         self._structure = structure
         present = _unpack(structure.present, differences=True) if structure.present else None
@@ -290,6 +324,16 @@ class WorkerDag:
         self._size_mib_of = _unpack(structure.size_mib_of)
         self._sinks = frozenset(_unpack(structure.sinks, differences=True))
         self._leaves = frozenset(_unpack(structure.leaves, differences=True))
+        self._preload = frozenset(_unpack(structure.preload, differences=True))
+        self._stream = frozenset(_unpack(structure.stream, differences=True))
+        self._duplicates = {
+            (structure.workers[worker], task): (own_s, expected_s)
+            for task, worker, own_s, expected_s in structure.duplicates
+        }
+        self._duplicable = frozenset(task for task, *_ in structure.duplicates)
+        self._prewarms: dict[int, list[tuple[int, float, int]]] = {}
+        for after, *prewarm in structure.prewarms:
+            self._prewarms.setdefault(after, []).append(tuple(prewarm))  # type: ignore[arg-type]
         self._programs: list[Program] = [tuple(kind[2]) for kind in structure.kinds]
         counts = [slot_counts(program) for program in self._programs]
         self._first_ref = _offsets(self._kind_of, [tasks for tasks, _ in counts])
@@ -377,6 +421,29 @@ class WorkerDag:
     def leaves(self, t: int) -> bool:
         """Return whether the planned worker of a task ends rather than wait for its inputs."""
         return t in self._leaves
+
+    def preloads(self, t: int) -> bool:
+        """Return whether the inputs of a task are fetched as they appear, while its worker executes others."""
+        return t in self._preload
+
+    def streams(self, t: int) -> bool:
+        """Return whether the output of a task is offered to workers that wait for it."""
+        return t in self._stream
+
+    def duplicable(self, t: int) -> bool:
+        """Return whether some worker may compute a task of another one itself."""
+        return t in self._duplicable
+
+    def duplicate(self, worker: str, t: int) -> tuple[float, float] | None:
+        """Return the predicted times of computing a task on a worker that waits for it (``plan.Duplicate``).
+
+        None: it must not.
+        """
+        return self._duplicates.get((worker, t))
+
+    def prewarms(self, after: int) -> Sequence[tuple[int, float, int]]:
+        """Return size in MiB, delay in seconds and count of the empty invocations that follow a task."""
+        return self._prewarms.get(after, ())
 
     def order(self, worker: str) -> tuple[int, ...]:
         """Return a planned worker's tasks in the order it runs them."""

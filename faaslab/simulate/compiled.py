@@ -62,11 +62,11 @@ def run_all_compiled(placement: Placement, runs: Sequence[Draws | None]) -> Iter
     return run_columns(placement, runs, _loops()[1], _column, _filled)
 
 
-def _column(values: Sequence[Any]) -> Any:
+def _column(values: Any) -> Any:
     import numpy as np
 
     # An empty list has no type of its own, and with another one all would be compiled once more.
-    return np.asarray(values, None if len(values) else int)
+    return values if isinstance(values, np.ndarray) else np.asarray(values, None if len(values) else int)
 
 
 def _filled(count: int, value: Any) -> Any:

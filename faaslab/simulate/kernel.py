@@ -36,7 +36,9 @@ BILLING_NOISE = 1e-6
 _TURN, _EXECUTED, _READY = range(3)
 
 
-def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, tasks: Any, instances: Any) -> Any:
+def run_events(
+    numbers: Any, limits: Any, dag: Any, placed: Any, extra: Any, filled: Any, tasks: Any, instances: Any
+) -> Any:
     """Run a placed DAG.
 
     Args:
@@ -44,6 +46,7 @@ def run_events(numbers: Any, limits: Any, dag: Any, placed: Any, filled: Any, ta
         limits: Of the platform and the plan, integers.
         dag: What is the same for all plans; see ``placement``.
         placed: What the plan says.
+        extra: What its instructions say: a tuple of columns for each optimization; see ``placement``.
         filled: Copies of ``missing``, ``waits``, ``carry_s`` and ``fetch_s``, which are changed.
         tasks: What is found out of each task: arrays that are filled.
         instances: What is found out of each instance: arrays that are filled.

@@ -18,7 +18,7 @@ from faaslab.model.platform import Platform
 from faaslab.model.profiles import PlatformProfile
 from faaslab.model.sizes import vcpus
 from faaslab.model.variation import Spread
-from faaslab.plan import DagView, Plan
+from faaslab.plan import DagView, Instructions, Plan
 from faaslab.policy.run_time import Candidate, Policy, decide
 from faaslab.simulate.kernel import NARROW
 
@@ -210,6 +210,8 @@ class Layout:
             has no planned worker.
         successors: Successors and which upstreams these edges are, as in ``FlatDag``, but preferred ones first; None
             where ``take`` is.
+        instructions: What optimizations are applied where.
+        workers: Names of workers, where instructions name some.
     """
 
     optimizations: frozenset[str]
@@ -223,6 +225,8 @@ class Layout:
     leaves: Any = None
     take: Any = None
     successors: Any = None
+    instructions: Instructions = field(default_factory=Instructions)
+    workers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,7 @@ class Placement:
         changing: Arrays that a run changes: missing inputs, whether to wait, seconds of riding along and of fetching.
         capacity: How many instances there can be.
         rides: For each upstream of each task, in rows as in ``FlatDag``: whether it rides along or is its reference.
+        extra: What the instructions say, for the event loop: one tuple of columns for each optimization.
     """
 
     flat: FlatDag
@@ -256,6 +261,7 @@ class Placement:
     changing: tuple[list[Any], ...]
     capacity: int
     rides: list[int]
+    extra: tuple[tuple[Any, ...], ...]
 
     @property
     def planner(self) -> str:
@@ -315,7 +321,7 @@ def place_columns(
                 following[last] = task
             last = task
     size_mib_of = [assignment.size_mib for assignment in plan.assignments]
-    sizes_mib = tuple(sorted(set(size_mib_of)))
+    sizes_mib = tuple(sorted({*size_mib_of, *(one.size_mib for one in plan.instructions.prewarms)}))
     pool_index = {size_mib: number for number, size_mib in enumerate(sizes_mib)}
     _check_fits(sizes_mib, platform)
     ordered = list(chain.from_iterable(plan.orders.values()))
@@ -330,7 +336,9 @@ def place_columns(
         ordered,
         flat.exec_s(size_mib_of),
         [int(assignment.wait == "leave") for assignment in plan.assignments],
-        *(() if plan.policy is None else _ask_policy(flat, plan, plan.policy)),
+        *((None, None) if plan.policy is None else _ask_policy(flat, plan, plan.policy)),
+        instructions=plan.instructions,
+        workers=tuple(plan.orders),
     )
     return place_layout(flat, layout, platform, loop, column, filled, plan)
 
@@ -431,6 +439,38 @@ def place_layout(
         # Each wait of a planned worker can end its instance, and its plan makes it wait at most once for each task.
         capacity=2 * count,
         rides=rides,
+        extra=_instructed(layout, column, filled),
+    )
+
+
+def _instructed(
+    layout: Layout, column: Callable[[Sequence[Any]], Any], filled: Callable[[int, Any], Any]
+) -> tuple[tuple[Any, ...], ...]:
+    """Return what the instructions say as columns: preloads, streams, duplicates, prewarms."""
+    told, count = layout.instructions, len(layout.exec_s)
+    preload, stream = filled(count, 0), filled(count, 0)
+    for task in told.preload:
+        preload[task] = 1
+    for task in told.stream:
+        stream[task] = 1
+    worker = {name: number for number, name in enumerate(layout.workers)}
+    pool = {size_mib: number for number, size_mib in enumerate(layout.sizes_mib)}
+    duplicates, prewarms = told.duplicates, told.prewarms
+    return (
+        (preload,),
+        (stream,),
+        (
+            column([one.task for one in duplicates]),
+            column([worker[one.worker] for one in duplicates]),
+            column([float(one.own_s) for one in duplicates] or filled(0, 0.0)),
+            column([float(one.expected_s) for one in duplicates] or filled(0, 0.0)),
+        ),
+        (
+            column([-1 if one.after is None else one.after for one in prewarms]),
+            column([pool[one.size_mib] for one in prewarms]),
+            column([float(one.delay_s) for one in prewarms] or filled(0, 0.0)),
+            column([one.count for one in prewarms]),
+        ),
     )
 
 

@@ -275,6 +275,7 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         placement.limits,
         (*placement.flat.arrays, *placement.flat.successors),
         (drawn.exec_s, *arrays[:11], *stored, *arrays[17:], drawn.cold_s, drawn.invocation_s),
+        placement.extra,
         tuple(changed.copy() for changed in (*placement.changing[:2], drawn.carry_s, drawn.fetch_s)),
         tasks,
         instances,

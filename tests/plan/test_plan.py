@@ -47,7 +47,7 @@ def test_plans_are_values() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "schema 99.* reads 2"),
+        ({"schema": 99}, "schema 99.* reads 3"),
         ({"planner": 5}, r"\$\.planner"),
         ({"assignments": [{"worker": "a", "size_mib": "big"}]}, r"\$\.assignments\[0\]\.size_mib"),
         ({"assignments": [{"worker": "a", "size_mib": 512, "wait": "go"}]}, r"\$\.assignments\[0\]\.wait"),
