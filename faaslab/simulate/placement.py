@@ -326,6 +326,7 @@ def place_columns(
     _check_fits(sizes_mib, platform)
     ordered = list(chain.from_iterable(plan.orders.values()))
     ordered += [task for task, worker in enumerate(worker_of) if worker < 0]
+    take, successors = (None, None) if plan.policy is None else _ask_policy(flat, plan, plan.policy)
     layout = Layout(
         plan.optimizations,
         sizes_mib,
@@ -336,7 +337,8 @@ def place_columns(
         ordered,
         flat.exec_s(size_mib_of),
         [int(assignment.wait == "leave") for assignment in plan.assignments],
-        *((None, None) if plan.policy is None else _ask_policy(flat, plan, plan.policy)),
+        take,
+        successors,
         instructions=plan.instructions,
         workers=tuple(plan.orders),
     )
