@@ -33,6 +33,8 @@ class PlanDiff:
     """Task id, what its worker does while it waits before and after: ``stay`` or ``leave``."""
     policies: tuple[str, str] | None
     """What decides at run time before and after, if that differs."""
+    instructed: tuple[str, ...]
+    """Tasks with other instructions of optimizations; ``""``: what is prewarmed when the run is submitted."""
     optimizations_added: frozenset[str]
     optimizations_removed: frozenset[str]
 
@@ -43,6 +45,7 @@ class PlanDiff:
             or self.reordered
             or self.rewaited
             or self.policies
+            or self.instructed
             or self.optimizations_added
             or self.optimizations_removed
         )
@@ -65,6 +68,7 @@ class PlanDiff:
         lines += [f"  {task}: {a} → {b} while it waits" for task, a, b in self.rewaited]
         if self.policies:
             lines.append(f"  policy: {self.policies[0]} → {self.policies[1]}")
+        lines += [f"  {task or 'at submission'}: other instructions" for task in self.instructed]
         lines += [f"  + {name}" for name in sorted(self.optimizations_added)]
         lines += [f"  - {name}" for name in sorted(self.optimizations_removed)]
         return "\n".join(lines)
@@ -97,9 +101,26 @@ def diff_plans(before: "Plan", after: "Plan") -> PlanDiff:
         ),
         rewaited=tuple((task, a.wait, b.wait) for task, a, b in pairs if a.wait != b.wait),
         policies=None if before.policy == after.policy else (policy_text(before), policy_text(after)),
+        instructed=_instructed(before, after, match),
         optimizations_added=after.optimizations - before.optimizations,
         optimizations_removed=before.optimizations - after.optimizations,
     )
+
+
+def _instructed(before: "Plan", after: "Plan", match: dict[str, str]) -> tuple[str, ...]:
+    """Return the tasks whose instructions differ; workers' names don't count."""
+
+    def of(plan: "Plan", names: dict[str, str]) -> set[tuple[int, object]]:
+        told = plan.instructions
+        return {
+            *((task, "preload") for task in told.preload),
+            *((task, "stream") for task in told.stream),
+            *((one.task, (names.get(one.worker, one.worker), one.own_s, one.expected_s)) for one in told.duplicates),
+            *((-1 if p.after is None else p.after, (p.size_mib, p.delay_s, p.count)) for p in told.prewarms),
+        }
+
+    changed = sorted({task for task, _ in of(before, match) ^ of(after, {})})
+    return tuple(before.ids[task] if task >= 0 else "" for task in changed)
 
 
 def _match_workers(before: "Plan", after: "Plan") -> dict[str, str]:

@@ -46,6 +46,7 @@ def explain_task(plan: "Plan", task: int) -> str:
     if len(upstreams) > _ROWS:
         local = sum(worker is not None and plan.assignments[upstream].worker == worker for upstream in upstreams)
         lines.append(f"… {len(upstreams)} tasks in all, {local} of them on the same worker")
+    lines.extend(instructed(plan, task))
     if plan.predicted is not None:
         lines.extend(_predicted_lines(plan, plan.predicted, task))
     return "\n".join(lines)
@@ -130,9 +131,42 @@ def plan_html(plan: "Plan") -> str:
     return (
         f"<p><b>{escape(plan.planner)}</b> plan of <b>{escape(plan.dag_name)}</b>: {len(plan)} tasks, "
         f"{len(plan.orders)} assigned workers; optimizations: {escape(optimizations)}{policy}</p>"
-        f"{'' if plan.predicted is None else _predicted_html(plan, plan.predicted)}"
+        f"{'' if plan.predicted is None else _predicted_html(plan, plan.predicted)}{_savings_html(plan)}"
         f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def _savings_html(plan: "Plan") -> str:
+    """Return a table of what each optimization that was asked for should save; empty: none was."""
+    savings = plan.instructions.savings
+    if not savings:
+        return ""
+    rows = "".join(
+        f"<tr><td style='text-align:left'>{escape(one.optimization)}</td><td>{one.tasks or '–'}</td>"
+        f"<td>{one.makespan_s:+.4g}</td><td>{one.cost_usd:+.4g}</td>"
+        f"<td style='text-align:left'>{escape(one.why)}</td></tr>"
+        for one in savings
+    )
+    header = "".join(f"<th>{name}</th>" for name in ("optimization", "tasks", "saves s", "saves USD", ""))
+    return f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def instructed(plan: "Plan", task: int) -> Iterator[str]:
+    """Yield what optimizations do with a task, a line each."""
+    told = plan.instructions
+    if task in told.preload:
+        yield "preload: its inputs are fetched as they appear, while its worker executes other tasks"
+    if task in told.stream:
+        yield "streaming: workers that wait for its output receive it while it is uploaded"
+    for one in told.duplicates:
+        if one.task == task:
+            yield (
+                f"task_dup: {one.worker} may compute it itself in {one.own_s:.4g} s rather than wait for its output, "
+                f"expected {one.expected_s:.4g} s after its inputs are there"
+            )
+    for prewarm in told.prewarms:
+        if prewarm.after == task:
+            yield (f"prewarm: {prewarm.count} of {prewarm.size_mib} MiB {prewarm.delay_s:.4g} s after it has completed")
 
 
 def policy_text(plan: "Plan") -> str:

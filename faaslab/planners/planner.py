@@ -28,6 +28,7 @@ from faaslab.model.platform import Platform, platform_named
 from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, DagView, Plan, Predicted, check_plan
 from faaslab.planners.objective import Objective
+from faaslab.policy.optimization import Optimization
 from faaslab.policy.run_time import Policy
 from faaslab.simulate import Simulation, Simulator, monte_carlo
 from faaslab.simulate.montecarlo import SEARCH_DRAWS, report_draws
@@ -65,6 +66,11 @@ class PlanContext:
     """Allowed worker sizes in MiB, in rising order, at least one."""
     seed: int = 0
     optimizations: frozenset[str] = DEFAULT_OPTIMIZATIONS
+    """Names of all that may be used; ``planners.composer`` applies to the plan what is not always on."""
+    own: tuple[Optimization, ...] = ()
+    """Those of one's own among them."""
+    keep_harmful: bool = False
+    """Use all of them, also those that are predicted to do harm."""
     platform: Platform = field(default_factory=lambda: platform_named("lambda"))
     """What the plan is for."""
     objective: Objective = field(default_factory=Objective)
@@ -244,7 +250,7 @@ class PlanContext:
             planner,
             assignments,
             orders=orders,
-            optimizations=self.optimizations,
+            optimizations=self.optimizations & DEFAULT_OPTIMIZATIONS,
             settings={
                 "sizes_mib": list(self.sizes),
                 "seed": self.seed,

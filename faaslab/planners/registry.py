@@ -15,6 +15,7 @@ from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, Predicted, check_plan
 from faaslab.planners.bounds import lower_bounds
+from faaslab.planners.composer import check_own, compose
 from faaslab.planners.critical_path import CriticalPath
 from faaslab.planners.dask import Dask
 from faaslab.planners.els import Els
@@ -27,6 +28,7 @@ from faaslab.planners.planner import DEFAULT_BUDGET, PlanContext, Planner
 from faaslab.planners.single_worker import SingleWorker
 from faaslab.planners.uniform import Uniform
 from faaslab.planners.wukong import Wukong
+from faaslab.policy.optimization import Optimization
 
 PLANNERS: dict[str, type[Planner]] = {
     "per_task": PerTask,
@@ -72,7 +74,8 @@ def plan_context(
     dag: DagView,
     *,
     sizes: Iterable[int] | None = None,
-    optimizations: Iterable[str] | None = None,
+    optimizations: Iterable[str | Optimization] | str | None = None,
+    keep_harmful: bool = False,
     seed: int = 0,
     sla: str | Sla = "average",
     budget: int = DEFAULT_BUDGET,
@@ -88,7 +91,9 @@ def plan_context(
     Args:
         dag: The DAG to plan.
         sizes: Allowed worker sizes in MiB; by default one vCPU (1,769 MiB) and whatever more tasks ask for.
-        optimizations: Names of optimizations beside the two that are always on; an empty list turns all off.
+        optimizations: Names of optimizations beside the two that are always on, or optimizations of one's own;
+            ``"all"``: all that are shipped; an empty list turns all off. One that is predicted to do harm is left out.
+        keep_harmful: Use them all the same.
         seed: For planners that draw random numbers.
         sla: ``"average"``, or the percentile with which makespan and cost are predicted, like ``"p90"``.
         budget: How much a planner may search, in simulated tasks: simulations of a plan times its number of tasks.
@@ -126,6 +131,7 @@ def plan_context(
     if sizes is None:
         least_mib = {dag.options(task).memory_mib or 0 for task in range(len(dag))}
         sizes = {DEFAULT_SIZE_MIB} | {size_mib for size_mib in least_mib if size_mib > DEFAULT_SIZE_MIB}
+    names, own = _optimizations(optimizations)
     return PlanContext(
         learn=learn,
         recall=recall,
@@ -133,7 +139,9 @@ def plan_context(
         seed=seed,
         sla=Sla.named(sla),
         budget=budget,
-        optimizations=_optimizations(optimizations),
+        optimizations=names,
+        own=own,
+        keep_harmful=keep_harmful,
         platform=where,
         objective=Objective.named(objective, deadline_s, cost_cap_usd),
     )
@@ -187,7 +195,7 @@ def _checked(planner: Planner, dag: DagView, ctx: PlanContext) -> Plan:
     if not isinstance(plan, Plan):
         raise PlanError(f"planner {planner.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")
     check_plan(dag, plan)
-    return plan
+    return compose(dag, plan, ctx)
 
 
 def _margin(before: float, at_sla: float, at_median: float, limit: float | None) -> float:
@@ -261,12 +269,21 @@ def plan_dag(
     return plan_with(planner, dag, plan_context(dag, **planning), predict=predict, draws=draws)
 
 
-def _optimizations(names: Iterable[str] | None) -> frozenset[str]:
-    if names is None:
-        return DEFAULT_OPTIMIZATIONS
-    if isinstance(names, str):
-        raise PlanError(f"optimizations is the text {names!r}, must be a list of names: [{names!r}]")
-    chosen = frozenset(names)
-    for unknown in sorted(chosen - set(OPTIMIZATIONS)):
+def _optimizations(
+    chosen: Iterable[str | Optimization] | str | None,
+) -> tuple[frozenset[str], tuple[Optimization, ...]]:
+    """Return the names of all optimizations that were asked for, and those of one's own among them."""
+    if chosen is None:
+        return DEFAULT_OPTIMIZATIONS, ()
+    if isinstance(chosen, str):
+        if chosen != "all":
+            raise PlanError(f"optimizations is the text {chosen!r}, must be 'all' or a list of names: [{chosen!r}]")
+        return frozenset(OPTIMIZATIONS), ()
+    given = list(chosen)
+    names = frozenset(one for one in given if isinstance(one, str))
+    for unknown in sorted(names - set(OPTIMIZATIONS)):
         raise PlanError(f"unknown optimization {unknown!r}; known: {', '.join(OPTIMIZATIONS)}")
-    return chosen | DEFAULT_OPTIMIZATIONS if chosen else chosen
+    own = check_own(one for one in given if not isinstance(one, str))
+    if not given:
+        return frozenset(), ()
+    return names | DEFAULT_OPTIMIZATIONS | {one.name for one in own}, own

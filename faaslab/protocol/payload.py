@@ -17,6 +17,8 @@ from faaslab.errors import PayloadError
 
 FRAME = b"F1"
 REFERENCE = b"R1"
+OWN = b"O1"
+"""Before what an optimization of one's own made of a frame; its number among the plan's follows."""
 SIGNATURE_BYTES = 16
 _HEAD = struct.Struct("<2s16sQI")
 
@@ -53,8 +55,7 @@ class Payload:
     def chunks(self, size_bytes: int) -> Iterator[memoryview]:
         """Yield the frame in pieces of at most ``size_bytes``, without copying."""
         for piece in (memoryview(self.head), *self.buffers):
-            for start in range(0, piece.nbytes, size_bytes):
-                yield piece[start : start + size_bytes]
+            yield from cut(piece, size_bytes)
 
 
 class Codec:
@@ -162,6 +163,28 @@ def read_reference(output: bytes) -> Reference | None:
         return None
     _, key, chunks, nbytes = output.split(b"|")
     return Reference(key.decode(), int(chunks), int(nbytes))
+
+
+def cut(data: bytes | memoryview, size_bytes: int) -> Iterator[memoryview]:
+    """Yield views of ``data`` of at most ``size_bytes``."""
+    view = memoryview(data)
+    for start in range(0, view.nbytes, size_bytes):
+        yield view[start : start + size_bytes]
+
+
+def mark_own(number: int, data: bytes) -> bytes:
+    """Return what an optimization of one's own made of a frame, marked as such.
+
+    Args:
+        number: Its place among those of the plan, below 256.
+        data: What it made.
+    """
+    return b"".join((OWN, bytes((number,)), data))
+
+
+def read_own(output: bytes) -> tuple[int, bytes] | None:
+    """Return the number of the optimization that made this of a frame, and what it made; None: it is a frame."""
+    return (output[2], output[3:]) if output[:2] == OWN else None
 
 
 def output_bytes(output: bytes) -> int:

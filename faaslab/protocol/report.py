@@ -12,8 +12,8 @@ class ErrorReport(msgspec.Struct, frozen=True):
     """A failed task, as it travels: text for people, the exception itself where it can be pickled.
 
     Attributes:
-        kind: ``raised``, ``serialization``, ``load`` (its code or arguments), ``timeout``, ``memory``, ``exit`` or
-            ``impure``.
+        kind: ``raised``, ``serialization``, ``load`` (its code or arguments), ``policy``, ``optimization``
+            (code of the plan), ``timeout``, ``memory``, ``exit`` or ``impure``.
         exception: Signed frame of the exception; empty where it can't be pickled.
         peak_bytes: The most memory that its container had used; 0: not known, or not the matter.
     """

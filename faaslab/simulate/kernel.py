@@ -57,6 +57,8 @@ def run_events(
     latency_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:9]
     most_cpus, most_gb, submit_s = numbers[9:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
+    undo_s = extra[4][0]
+    has_undo = len(undo_s) > 0
     roots, up_from, up_task, is_sink, _, frame_bytes, next_from, next_task, next_edge = dag
     exec_s, pool_load, pool_of, pool_gb, worker_of, following, position, is_gate, announced, quiet = placed[:10]
     follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
@@ -408,6 +410,8 @@ def run_events(
                                     continue
                                 size = frame_bytes[up_task[edge]]
                                 travels = 0.0 if size > inline_bytes else size
+                                if has_undo:
+                                    fetched_s += undo_s[up_task[edge]]
                                 if size > inline_bytes:
                                     blobs += 1
                                     fetched_s += size * down_s
@@ -428,6 +432,8 @@ def run_events(
                                 continue
                             kept = up_task[edge]
                             size = frame_bytes[kept]
+                            if has_undo:
+                                fetched_s += undo_s[kept]
                             if size > inline_bytes:
                                 blobs += 1
                                 fetched_s += size * down_s

@@ -5,7 +5,7 @@ Planners simulate thousands of plans for one DAG, so the two halves are separate
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from faaslab.model.profiles import PlatformProfile
 from faaslab.model.sizes import vcpus
 from faaslab.model.variation import Spread
 from faaslab.plan import DagView, Instructions, Plan
+from faaslab.policy.optimization import Optimization
 from faaslab.policy.run_time import Candidate, Policy, decide
 from faaslab.simulate.kernel import NARROW
 
@@ -256,7 +257,7 @@ class Placement:
     worker_of: Sequence[int]
     numbers: tuple[float, ...]
     limits: tuple[int, ...]
-    exec_s: list[float]
+    exec_s: Sequence[float]
     arrays: tuple[list[Any], ...]
     changing: tuple[list[Any], ...]
     capacity: int
@@ -357,6 +358,8 @@ def place_layout(
     """Return the placement of a layout, in columns of any kind."""
     count, sizes_mib = len(flat.upstreams), layout.sizes_mib
     profile, prices, config = platform.profile, platform.prices, Config()
+    own = layout.instructions.own
+    flat, effects = _effects(flat, own, column) if own else (flat, None)
     latency_s = profile.store_latency_s
     down_s, kept_s = _byte_s(profile.download_bytes_per_s), _byte_s(profile.task_bytes_per_s)
     inline_bytes = config.inline_output_bytes
@@ -386,6 +389,13 @@ def place_layout(
         (missing, waits, carry_s, fetch_s, touch, rides, announced, is_gate),
         (out_from, out_task, take_carry_s, take_fetch_s, quiet, follows_input),
     )
+
+    undo_s = filled(0, 0.0)
+    if effects is not None:
+        make_s, undo_s = effects
+        blob_s = column([before + made for before, made in zip(listed(blob_s), make_s, strict=True)])
+        _undo(flat, undo_s, (touch, fetch_s, worker_of), (out_from, out_task, take_fetch_s))
+        undo_s = column(undo_s)
 
     numbers = (
         latency_s,
@@ -441,8 +451,58 @@ def place_layout(
         # Each wait of a planned worker can end its instance, and its plan makes it wait at most once for each task.
         capacity=2 * count,
         rides=rides,
-        extra=_instructed(layout, column, filled),
+        extra=(*_instructed(layout, column, filled), (undo_s,)),
     )
+
+
+def _effects(
+    flat: FlatDag, own: Sequence[Optimization], column: Callable[[Sequence[Any]], Any]
+) -> tuple[FlatDag, tuple[list[float], list[float]]]:
+    """Return a DAG whose outputs are as large as they are stored, and the seconds to make and to undo that of each.
+
+    Raises:
+        PlanError: An optimization expects something that is negative or not a number.
+    """
+    stored = [float(size) for size in flat.output_bytes]
+    make_s, undo_s = [0.0] * len(stored), [0.0] * len(stored)
+    sinks = set(flat.dag.sinks)
+    for task in range(len(stored)):
+        for optimization in own if task not in sinks else ():
+            effect = optimization.effect(flat.dag.ids[task], stored[task])
+            if effect is None:
+                continue
+            if not all(0 <= value < math.inf for value in (effect.stored_bytes, effect.outgoing_s, effect.incoming_s)):
+                raise PlanError(
+                    f"optimization {optimization.name!r} expects {effect} of the output of task "
+                    f"{flat.dag.ids[task]!r}; all of it must be 0 or more and finite"
+                )
+            stored[task] = effect.stored_bytes
+            make_s[task] += effect.outgoing_s
+            undo_s[task] += effect.incoming_s
+    smaller = replace(
+        flat,
+        output_bytes=[round(size) for size in stored],
+        arrays=(*flat.arrays[:5], column(stored)),
+        _columns={},
+    )
+    return smaller, (make_s, undo_s)
+
+
+def _undo(flat: FlatDag, undo_s: Sequence[float], fetched: tuple[Any, Any, Any], taken: tuple[Any, Any, Any]) -> None:
+    """Add what each worker needs to undo what was done to its inputs, but for those that it has in memory."""
+    touch, fetch_s, worker_of = fetched
+    out_from, out_task, take_fetch_s = taken
+    up_from, up_task = flat.arrays[1], flat.arrays[2]
+    all_s = [0.0] * len(undo_s)
+    for task in range(len(undo_s)):
+        for edge in range(up_from[task], up_from[task + 1]):
+            if touch[edge] < 0:
+                all_s[task] += undo_s[up_task[edge]]
+        fetch_s[task] += all_s[task]
+    for task in range(len(undo_s)):
+        for at in range(out_from[task], out_from[task + 1]):
+            if worker_of[out_task[at]] < 0:
+                take_fetch_s[at] += all_s[out_task[at]] - undo_s[task]
 
 
 def _instructed(

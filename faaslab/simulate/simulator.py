@@ -86,7 +86,7 @@ class Simulator:
     def run_all(self, placement: Placement, runs: Sequence[Draws | None]) -> Iterator[Simulation]:
         """Simulate a placement that ``place`` has returned with the luck of each run; see ``run_placement``."""
         self.spent += len(runs) * len(placement.worker_of)
-        if placement.flat is self.flat:
+        if isinstance(placement.exec_s, list):
             return run_columns(placement, runs, kernel.run_events, listed, filled_list)
         from faaslab.simulate.compiled import run_all_compiled
 

@@ -1,6 +1,6 @@
 """Outputs in a worker's memory: made here or received, handed to its tasks privately, dropped after the last one."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,16 @@ class _Entry:
 
 
 class Kept:
-    """The outputs that one invocation has at hand."""
+    """The outputs that one invocation has at hand.
 
-    def __init__(self, codec: Codec) -> None:
+    Args:
+        codec: Of the run.
+        undo: Returns the frame that a stored output was made of, given its task; it may be user code.
+    """
+
+    def __init__(self, codec: Codec, undo: Callable[[int, bytes], bytes] = lambda _, frame: frame) -> None:
         self._codec = codec
+        self._undo = undo
         self._entries: dict[int, _Entry] = {}
 
     def __contains__(self, task: int) -> bool:
@@ -64,9 +70,11 @@ class Kept:
 
         Raises:
             PayloadError: A received frame is damaged or not signed by this lab.
+            Exception: Whatever undoing an optimization of the user's raises.
         """
         entry = self._entries[task]
         if entry.payload is None:
+            entry.frame = self._undo(task, entry.frame)
             return self._codec.loads(entry.frame)
         if type(entry.value) in IMMUTABLE or (entry.consumers == {consumer} and not may_run_again):
             return entry.value

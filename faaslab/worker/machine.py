@@ -28,7 +28,18 @@ from faaslab.protocol.messages import (
     YieldRequest,
     pool_of,
 )
-from faaslab.protocol.payload import Codec, Payload, Reference, join, read_reference, run_key
+from faaslab.protocol.payload import (
+    Codec,
+    Payload,
+    Reference,
+    cut,
+    join,
+    mark_own,
+    output_bytes,
+    read_own,
+    read_reference,
+    run_key,
+)
 from faaslab.protocol.report import ErrorReport, printable
 from faaslab.protocol.wire import WorkerDag
 from faaslab.trace.events import (
@@ -64,7 +75,7 @@ class WorkerMachine:
         self._claim: Claim = invocation.claim(container.settings.container)
         self._key = (invocation.run, invocation.invocation)
         self._codec = Codec(run_key(container.settings.secret, invocation.run))
-        self._kept = Kept(self._codec)
+        self._kept = Kept(self._codec, self._undo)
         self._inputs: dict[int, bytes] = dict(invocation.inputs)
         self._events: list[AnyEvent] = []
         self._flushed_s = container.now_s()
@@ -219,7 +230,7 @@ class WorkerMachine:
         container, dag = self._container, self._dag
         digests = dag.part_digests(task)
         began_s = container.now_s()
-        fetched = yield from self._fetch_parts(digests)
+        fetched = yield from self._fetch_parts((*digests, dag.own) if dag.own else digests)
         if fetched:
             # No output of a task, but it travelled: code that did not ride along, large constants.
             now_s = container.now_s()
@@ -351,7 +362,10 @@ class WorkerMachine:
             self._keep(task, value, payload)
             yield from self._flush()
             return None
-        output = yield from self._output(task, payload)
+        try:
+            output = yield from self._output(task, payload)
+        except OwnFailed as error:
+            return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
         reply: Reply = yield Call(
             "complete",
             (
@@ -359,7 +373,7 @@ class WorkerMachine:
                     self._claim,
                     task,
                     output,
-                    payload.nbytes,
+                    output_bytes(output),
                     began_s,
                     must_store=dag.store_all or not dag.options(task).pure,
                     sink=dag.is_sink(task),
@@ -386,14 +400,49 @@ class WorkerMachine:
         return reply
 
     def _output(self, task: int, payload: Payload) -> Generator[Action, Any, bytes]:
-        """Return what the store is to hold: the frame, or a reference to a blob written first."""
+        """Return what the store is to hold: the frame, or a reference to a blob written first.
+
+        Raises:
+            OwnFailed: An optimization of the user's raised.
+        """
         settings = self._container.settings
-        if payload.nbytes <= settings.inline_output_bytes:
-            return payload.to_bytes()
+        made = self._made(task, payload) if self._dag.own and not self._dag.is_sink(task) else None
+        nbytes = payload.nbytes if made is None else len(made)
+        if nbytes <= settings.inline_output_bytes:
+            return payload.to_bytes() if made is None else made
         key = f"{task}-{self._claim.invocation}-{self._claim.attempt}"
-        chunks = list(payload.chunks(settings.blob_chunk_bytes))
+        chunks = list(
+            payload.chunks(settings.blob_chunk_bytes) if made is None else cut(made, settings.blob_chunk_bytes)
+        )
         yield Call("put_blob", (self._claim.run, key, chunks))
-        return Reference(key, len(chunks), payload.nbytes).encode()
+        return Reference(key, len(chunks), nbytes).encode()
+
+    def _only_here(self) -> Generator[Action, Any, dict[int, bytes]]:
+        """Return what the store is to hold of outputs that only this worker has; see ``_output``."""
+        outputs: dict[int, bytes] = {}
+        for task, payload in self._kept.only_here().items():
+            outputs[task] = yield from self._output(task, payload)
+        return outputs
+
+    def _made(self, task: int, payload: Payload) -> bytes | None:
+        """Return what the user's optimizations make of an output; None: nothing."""
+        frame, changed = payload.to_bytes(), False
+        for number, optimization in enumerate(self._container.loaded(self._dag.own)):
+            try:
+                made = optimization.outgoing(self._dag.id_of(task), frame)
+                if made is not None:
+                    frame, changed = mark_own(number, made), True
+            except Exception as error:
+                message = f"optimization {optimization.name!r} can't make of its output what is stored: {_words(error)}"
+                raise OwnFailed(task, message) from error
+        return frame if changed else None
+
+    def _undo(self, task: int, frame: bytes) -> bytes:
+        """Return the frame that the user's optimizations had made a stored output of."""
+        while (made := read_own(frame)) is not None:
+            number, data = made
+            frame = self._container.loaded(self._dag.own)[number].incoming(self._dag.id_of(task), data)
+        return frame
 
     def _keep(self, task: int, value: Any, payload: Payload, *, stored: bool = False) -> None:
         consumers = self._consumers(task)
@@ -429,8 +478,10 @@ class WorkerMachine:
         outputs: dict[int, bytes] = {}
         if retries:
             # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
-            for kept, payload in self._kept.only_here().items():
-                outputs[kept] = yield from self._output(kept, payload)
+            try:
+                outputs = yield from self._only_here()
+            except OwnFailed as error:
+                return (yield from self._fail(error.task, "optimization", str(error), Outcome(error=error.__cause__)))
         remaining = self._remaining(task)
         failure = Failure(
             claim,
@@ -478,9 +529,10 @@ class WorkerMachine:
     def _suspend(self, gate: int, waited_s: float) -> Generator[Action, Any, Reply]:
         """Give up the slot: what is kept for the own later tasks goes to the store first."""
         self._event(WorkerWaited(self._container.now_s(), self._claim.invocation, gate, waited_s))
-        outputs: dict[int, bytes] = {}
-        for kept, payload in self._kept.only_here().items():
-            outputs[kept] = yield from self._output(kept, payload)
+        try:
+            outputs = yield from self._only_here()
+        except OwnFailed as error:
+            return (yield from self._fail(error.task, "optimization", str(error), Outcome(error=error.__cause__)))
         reply: Reply = yield Call("suspend", (Suspension(self._claim, gate, outputs, self._batch()),))
         return reply
 
@@ -507,6 +559,14 @@ class WorkerMachine:
             ),
         )
         return None
+
+
+class OwnFailed(Exception):
+    """An optimization of the user's raised while the output of ``task`` was to be stored."""
+
+    def __init__(self, task: int, message: str) -> None:
+        super().__init__(message)
+        self.task = task
 
 
 def _cure(error: BaseException) -> str:
