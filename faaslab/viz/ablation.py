@@ -6,7 +6,7 @@ machine hits both sides.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -27,13 +27,27 @@ from faaslab.policy.optimization import Optimization
 from faaslab.protocol.launcher import RemoteLauncher
 from faaslab.trace import Trace
 from faaslab.viz.stats import CONFIDENCE, Interval, bootstrap
-from faaslab.viz.theme import DOUBLE_COLUMN_IN, PALETTE, PaperFigure, figure_html, paper_style
+from faaslab.viz.theme import (
+    COLUMN_IN,
+    DOUBLE_COLUMN_IN,
+    PALETTE,
+    PHASE_COLORS,
+    PHASE_HATCHES,
+    PHASE_LABELS,
+    PHASES,
+    PaperFigure,
+    figure_html,
+    legend_above,
+    paper_style,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NONE, ALL = "none", "all"
 _ROW_IN = 0.34
+_PLACE = {"alone": -0.17, "left out": 0.17}
+_COLOR = {"alone": PALETTE[0], "left out": PALETTE[1]}
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ class Ablation:
 
     def plot(self) -> PaperFigure:
         """Return what each optimization changes about makespan and cost, alone and left out, as a figure."""
-        return ablation_figure(self)
+        return ablation_figure(self.effects, title=f"{self.dag_name}, {self.planner}")
 
     def _repr_html_(self) -> str:
         shown = self.effects.to_html(float_format=lambda value: f"{value:+.1f}")
@@ -186,6 +200,7 @@ def ablation(
     repeats: int = 5,
     training: int = 3,
     seed: int = 0,
+    check: Callable[[Any], object] | None = None,
     progress: bool | None = None,
     **planning: Any,
 ) -> Ablation:
@@ -201,6 +216,7 @@ def ablation(
         repeats: Runs of each variant.
         training: Runs before all, from which the predictor learns unless ``history`` or ``estimates`` are given.
         seed: Of the order of runs, and of predictions.
+        check: Called with the result of every run; raises if it is wrong.
         progress: Show a bar; None: in notebooks and terminals.
         planning: As for ``dag.plan``: ``sizes``, ``platform`` (by default the lab's launcher), ``history`` …
 
@@ -208,6 +224,7 @@ def ablation(
         ConfigError: The lab's launcher starts no containers of its own, or keeps those of earlier runs.
         PlanError: There is no optimization to compare, or one is unknown.
         FaaSLabError: A run failed.
+        Exception: What ``check`` raises.
     """
     from tqdm.auto import tqdm
 
@@ -228,7 +245,9 @@ def ablation(
         turns = [name for _ in range(repeats) for name in order.sample(list(variants), len(variants))]
         for name in tqdm(turns, desc=f"ablation of {dag.name}", unit="run", disable=not shown):
             run = lab.submit(dag, plan=variants[name].plan)
-            run.result()
+            result = run.result()
+            if check is not None:
+                check(result)
             traces[name].append(run.trace)
         variants = {name: replace(variant, traces=tuple(traces[name])) for name, variant in variants.items()}
     base = variants[NONE].plan
@@ -306,41 +325,72 @@ def _planned(
     return variants
 
 
-def ablation_figure(found: Ablation, *, width_in: float = DOUBLE_COLUMN_IN) -> PaperFigure:
+def ablation_figure(effects: "pd.DataFrame", *, title: str = "", width_in: float = DOUBLE_COLUMN_IN) -> PaperFigure:
     """Return what each optimization changes about makespan and cost in percent, alone and left out.
 
     Diamonds are predictions; dots measured medians, the bars their confidence intervals. Left of zero it helps.
 
     Args:
-        found: The ablation.
+        effects: See ``Ablation.effects``.
+        title: Over the figure.
         width_in: Width of the figure in inches.
     """
-    names, pairs = found.optimizations, found.pairs()
+    names = list(dict.fromkeys(effects.index.get_level_values("optimization")))
+    measured = "makespan_measured" in effects
     with paper_style():
         figure = PaperFigure(figsize=(width_in, _ROW_IN * len(names) + 0.95))
         panels = figure.subplots(1, 2, sharey=True)
-        for axes, metric, label in zip(panels, ("makespan_s", "cost_usd"), ("makespan", "cost"), strict=True):
+        for axes, label in zip(panels, ("makespan", "cost"), strict=True):
             axes.grid(visible=True, axis="x")
             axes.axvline(0, color="#555555", lw=0.8)
-            for name, how, without, using in pairs:
-                at = names.index(name) + (-0.17 if how == "alone" else 0.17)
-                color = PALETTE[0 if how == "alone" else 1]
-                predicted, measured = found.effect(without, using, metric)
-                axes.plot([100 * (predicted - 1)], [at], "D", ms=4, mfc="white", mec=color, mew=0.9, clip_on=False)
-                if measured is not None:
-                    axes.plot([100 * (measured.low - 1), 100 * (measured.high - 1)], [at, at], color=color, lw=1.4)
-                    axes.plot([100 * (measured.estimate - 1)], [at], "o", ms=3.2, color=color, clip_on=False)
+            rows: Any = effects.iterrows()
+            for (name, how), row in rows:
+                at = names.index(name) + _PLACE[how]
+                color = _COLOR[how]
+                axes.plot([row[f"{label}_predicted"]], [at], "D", ms=4, mfc="white", mec=color, mew=0.9, clip_on=False)
+                if measured:
+                    axes.plot([row[f"{label}_low"], row[f"{label}_high"]], [at, at], color=color, lw=1.4)
+                    axes.plot([row[f"{label}_measured"]], [at], "o", ms=3.2, color=color, clip_on=False)
             axes.set_xlabel(f"change of {label} (%)")
             axes.margins(x=0.08)
         panels[0].set_yticks(range(len(names)), names)
         panels[0].set_ylim(len(names) - 0.5, -0.5)
-        panels[0].set_title(f"{found.dag_name}, {found.planner}", loc="left", fontweight="bold")
-        keys = [
-            Line2D([], [], color=PALETTE[0], marker="s", ls="", ms=4, label="alone"),
-            Line2D([], [], color=PALETTE[1], marker="s", ls="", ms=4, label="left out of all"),
-            Line2D([], [], color="black", marker="D", mfc="white", ls="", ms=4, label="predicted"),
-        ]
-        if found.launcher:
+        panels[0].set_title(title, loc="left", fontweight="bold")
+        keys = [Line2D([], [], color=_COLOR[how], marker="s", ls="", ms=4, label=how) for how in _PLACE]
+        keys.append(Line2D([], [], color="black", marker="D", mfc="white", ls="", ms=4, label="predicted"))
+        if measured:
             keys.append(Line2D([], [], color="black", marker="o", ms=3.2, label=f"measured, {CONFIDENCE:.0%} CI"))
         figure.legend(handles=keys, loc="outside upper center", ncols=len(keys))
+    return figure
+
+
+def overhead_figure(breakdowns: "pd.DataFrame", *, title: str = "", width_in: float = COLUMN_IN) -> PaperFigure:
+    """Return where the billed time of each variant's workers goes: a stack of mean seconds for each.
+
+    Args:
+        breakdowns: One row for each run: ``variant``, and seconds of all workers in ``<phase>_s``.
+        title: Over the figure.
+        width_in: Width of the figure in inches.
+    """
+    variants = list(dict.fromkeys(breakdowns["variant"]))
+    means = breakdowns.groupby("variant")[[f"{phase}_s" for phase in PHASES]].mean()
+    with paper_style():
+        figure = PaperFigure(figsize=(width_in, 0.22 * len(variants) + 0.95))
+        axes = figure.subplots()
+        axes.grid(visible=True, axis="x")
+        left = [0.0] * len(variants)
+        for phase in PHASES:
+            spans = [float(means.loc[variant, f"{phase}_s"]) for variant in variants]
+            look: dict[str, Any] = {
+                "color": PHASE_COLORS[phase],
+                "hatch": PHASE_HATCHES[phase],
+                "label": PHASE_LABELS[phase],
+            }
+            axes.barh(range(len(variants)), spans, left=left, height=0.7, ec="white", lw=0.4, **look)
+            left = [start + span for start, span in zip(left, spans, strict=True)]
+        axes.set_yticks(range(len(variants)), variants)
+        axes.set_ylim(len(variants) - 0.5, -0.5)
+        axes.set_xlabel("time of all workers (s), mean of runs")
+        axes.set_title(title, loc="left", fontweight="bold")
+        legend_above(figure, axes.get_legend_handles_labels()[0])
     return figure

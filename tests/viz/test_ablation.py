@@ -29,7 +29,7 @@ def test_predicted_only() -> None:
     with pytest.raises(fl.ConfigError, match="nothing ran"):
         _ = found.median_error
     figure = found.plot()
-    assert {"compression", "again", "predicted", "left out of all"} <= set(texts(figure))
+    assert {"compression", "again", "predicted", "left out"} <= set(texts(figure))
     assert not any("measured" in text for text in texts(figure))
     assert sticks_out_in(figure) < 0.01
     assert "compression" in found._repr_html_()
