@@ -6,6 +6,7 @@ start slowly, so that what is saved shows on one machine: both are emulated, and
 What is saved is not measured again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -114,7 +115,7 @@ class Params:
 
     def params(self, workflow: str) -> Any:
         """Return the parameters of a workflow."""
-        makers = {
+        makers: dict[str, Callable[[], Any]] = {
             "broadcast": partial(broadcast.Params, self.model_elements, self.scorers, 1, self.seed),
             "matrix_multiply": partial(matrix_multiply.Params, self.matrix_rows, self.matrix_blocks, self.seed),
             "tree_reduction": partial(tree_reduction.Params, self.leaves, self.elements, self.rounds, self.seed),
