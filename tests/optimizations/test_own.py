@@ -180,9 +180,7 @@ def test_the_simulator_accounts_for_it(second: str | None) -> None:
     )
     cold_s, exec_s = 1.0, 12.0
     if second == "b":
-        assert simulation.makespan_s == pytest.approx(
-            cold_s + exec_s + 1.0 + 1.0 + 2.0 + 2.0
-        )  # b finds the container of a
+        assert simulation.makespan_s == pytest.approx(cold_s + exec_s + 1.0 + 1.0 + 2.0 + 2.0)
         assert simulation.stored_bytes == 1e5
     else:
         assert simulation.makespan_s == pytest.approx(cold_s + exec_s)
