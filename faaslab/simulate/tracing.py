@@ -10,6 +10,7 @@ import msgspec
 from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.plan.report import policy_text
+from faaslab.simulate.kernel import PRELOADED
 from faaslab.simulate.simulation import Simulation
 from faaslab.trace import Trace
 from faaslab.trace.events import (
@@ -118,9 +119,16 @@ def _task_events(
     yield TaskStarted(begin_s, task, name, container, attempt)
     took_s = max(0.0, start_s - begin_s - int(flat.arrays[4][task]) * latency_s)
     input_bytes = 0
-    for upstream, source in zip(flat.upstreams[task], simulation.sources(task), strict=True):
+    first = flat.arrays[1][task]
+    preloaded = simulation.tasks[9][task] == PRELOADED
+    for place, (upstream, source) in enumerate(zip(flat.upstreams[task], simulation.sources(task), strict=True)):
         size = flat.output_bytes[upstream]
         input_bytes += size
+        if preloaded:
+            came_s, took_s = (float(column[first + place]) for column in simulation.tasks[11:13])
+            at_s = came_s if source == "preload" else start_s
+            yield InputFetched(at_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
+            continue
         # Inputs that came together took the same time; it counts once.
         yield InputFetched(start_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
         took_s = took_s if source == "local" else 0.0
