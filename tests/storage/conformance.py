@@ -9,11 +9,11 @@ import pytest
 from faaslab.errors import Fenced
 from faaslab.protocol.messages import Start
 from faaslab.trace.events import ContainerExited, InvocationRequested, WorkerExited
-from tests.storage.conformance_tasks import TaskConformance
+from tests.storage.conformance_watch import WatchConformance
 from tests.storage.scene import CLIENT, LONG_S, SMALL, BackDoor, Scene, spec, successor
 
 
-class StorageConformance(TaskConformance):
+class StorageConformance(WatchConformance):
     """All promises; here those about leases, clients and leftovers."""
 
     # -- leases of containers -------------------------------------------------------------------------------------

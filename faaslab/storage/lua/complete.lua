@@ -69,6 +69,7 @@ if ARGV[7] == '1' and (ARGV[10] == '1' or sink or successors > #taken) then
     event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
       bytes = tonumber(ARGV[8]), duration_s = started > 0 and math.max(0, NOW - started) or 0})
     if sink then call('HINCRBY', R(run, 'meta'), 'sinks_left', -1) end
+    if claimed.watched then stored_now(run, task) end
   end
 end
 
@@ -96,7 +97,7 @@ end
 local names = table.concat(taken, ',')
 local left = 1
 if ended then
-  left = end_attempt(run, inv, attempt, c, 'ended', claimed.waits_for)
+  left = end_attempt(run, inv, attempt, c, 'ended', claimed)
 else
   local remaining = ARGV[13]
   if remaining == '' or names == '' then remaining = remaining .. names else remaining = remaining .. ',' .. names end
