@@ -167,7 +167,7 @@ def decide(policy: Policy, task: str, output_bytes: int, candidates: Sequence[Ca
         Exception: Whatever the policy raises.
     """
     choice: Any = policy.choose(task, output_bytes, candidates)
-    if not (isinstance(choice, Choice) and _is_possible(choice)):
+    if not _is_possible(choice):
         raise PlanError(f"policy {policy.name!r} chose {choice!r} after task {task!r}; it must return a Choice")
     place = {candidate.task: number for number, candidate in enumerate(candidates)}
     first = [place.get(getattr(candidate, "task", "")) for candidate in choice.first]
@@ -180,9 +180,11 @@ def decide(policy: Policy, task: str, output_bytes: int, candidates: Sequence[Ca
     return Decision(choice.take, tuple(found), choice.hold, float(choice.wait_s), late)
 
 
-def _is_possible(choice: Choice) -> bool:
-    """Whether the values of a choice are of their kinds; a policy may be anybody's code."""
-    counts = (choice.take, 0 if choice.late is None else choice.late)
+def _is_possible(choice: Any) -> bool:
+    """Whether it is a choice, with values of their kinds; a policy may be anybody's code."""
+    if not isinstance(choice, Choice):
+        return False
+    counts: tuple[Any, ...] = (choice.take, 0 if choice.late is None else choice.late)
     wait_s: Any = choice.wait_s
     return (
         all(isinstance(count, int) and count >= 0 for count in counts)

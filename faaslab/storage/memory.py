@@ -278,7 +278,7 @@ class MemoryStorage(Storage):
                     self._ready(run, successor, inputs_of[successor.task], me)
                 invocation.tasks = (*completion.remaining, *taken)
                 invocation.inputs_of = ()
-            held, due = self._open(run, completion)
+            held, due = self._open(run, invocation, completion)
             wanted = dict.fromkeys(u for task in taken for u in inputs_of.get(task, ()) if u != completion.task)
             due = tuple(dict.fromkeys((*invocation.due, *due)))
             reply = Reply(tuple(taken), stored, self._small(run, wanted), held=held, due=due)
@@ -608,13 +608,19 @@ class MemoryStorage(Storage):
                     self._elect(run, task, me, fresh=True)
         return taken
 
-    def _open(self, run: _Run, completion: Completion) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return for which successors the output is held, and whether it has to be stored: its task, if so."""
+    def _open(
+        self, run: _Run, invocation: _Invocation, completion: Completion
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return for which successors the output is held, and whether it has to be stored: its task, if so.
+
+        What the invocation was given and has not been told of yet is held for until it has been.
+        """
         if completion.hold == "no":
             return (), ()
-        waiting = [successor.task for successor in completion.successors if successor.task not in run.owner]
-        held = tuple(task for task in waiting if completion.task in run.held.get(task, ()))
-        return held, (completion.task,) * (len(held) < len(waiting))
+        tasks = [successor.task for successor in completion.successors]
+        waiting = [task for task in tasks if task not in run.owner or task in invocation.given]
+        held = [t for t in waiting if t in invocation.given or completion.task in run.held.get(t, ())]
+        return tuple(held), (completion.task,) * (len(held) < len(waiting))
 
     def _elect(self, run: _Run, task: int, me: str, *, fresh: bool) -> None:
         """None of a task's inputs is missing: give it to the only holder, or have all others store what they hold."""

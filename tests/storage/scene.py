@@ -193,9 +193,9 @@ class RedisDoor:
 
     def arrived(self, run: str, task: int) -> set[int]:
         state = self._client.hget(self._of(run, "next"), str(task)) or b""
+        state = state.removeprefix(b"!")  # some are held
         if state == b"*":
             return {int(upstream) for upstream in self._client.smembers(self._of(run, f"in:{task}"))}
-        state = state.removeprefix(b"!")  # some are held
         return set() if state[:1] in (b"", b"=") else {int(upstream) for upstream in state.split(b",")}
 
     def known(self, container: str) -> set[str]:

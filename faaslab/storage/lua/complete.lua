@@ -154,7 +154,11 @@ if keeps then
     local s = ARGV[15 + 5 * i]
     local state = call('HGET', waiting, s) or ''
     local kind = string.sub(state, 1, 1)
-    if kind ~= '=' then
+    if again and contains(claimed.given, s) then
+      -- It is this worker's, which has not been told yet.
+      open = open + 1
+      held[#held + 1] = s
+    elseif kind ~= '=' then
       open = open + 1
       if kind == '!' and call('HEXISTS', R(run, 'held:' .. s), task) == 1 then held[#held + 1] = s end
     end
