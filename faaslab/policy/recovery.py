@@ -17,18 +17,43 @@ def lost_work(dag: Wiring, targets: Iterable[int], stored: Collection[int]) -> f
     return frozenset(needed)
 
 
-def unfinished(dag: Wiring, worker: str, sinks: Collection[int], stored: Collection[int]) -> Sequence[int]:
-    """Return those of a planned worker's tasks that still have to run, in planned order.
+def unfinished(
+    dag: Wiring,
+    worker: str,
+    sinks: Collection[int],
+    stored: Collection[int],
+    taken: Collection[int] = (),
+    owned: Collection[int] = (),
+) -> Sequence[int]:
+    """Return what a planned worker still has to run, in an order in which it need not wait for what it did not before.
 
     A task is wanted if others need its output (another worker, or the client) and the store does not have it; what
     only its own worker consumed is run again exactly when such a task needs it.
+
+    Args:
+        dag: The DAG and its plan.
+        worker: The planned worker.
+        sinks: Those of its tasks whose outputs have to be stored in any case.
+        stored: Tasks whose outputs are stored.
+        taken: Tasks decided at run time that it had taken and not finished. Each comes as soon as what has to be run
+            again for it has been: it was ready, so that nothing before it has to wait.
+        owned: Tasks decided at run time that it was given at all: none of them needs anything from the store.
     """
     order = dag.order(worker)
     wanted = [
         task
         for task in order
-        if task in sinks or any(dag.assigned_to(successor) != worker for successor in dag.successors(task))
+        if task in sinks or any(dag.assigned_to(s) != worker and s not in owned for s in dag.successors(task))
     ]
     mine = set(order)
-    lost = lost_work(dag, wanted, stored) & mine
-    return [task for task in order if task in lost]
+    lost = (lost_work(dag, wanted, stored) & mine) | lost_work(dag, taken, stored)
+    todo: dict[int, None] = {}
+    others = sorted(lost - mine)
+    for task in (*(task for task in order if task in lost), None):
+        for other in others:
+            if all(u in todo or u not in lost for u in dag.upstreams(other)):
+                todo[other] = None
+        others = [other for other in others if other not in todo]
+        if task is not None:
+            todo[task] = None
+    return list(todo)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from faaslab.policy.run_time import Candidate, Policy, decide
+from faaslab.policy.run_time import Candidate, Decision, Hold, Policy, decide
 
 
 class Wiring(Protocol):
@@ -54,11 +54,17 @@ class Onward:
         here: Successors that this worker runs next without asking anybody.
         waiting: All other successors that other workers, or nobody yet, will run, preferred ones first.
         take: How many of ``waiting`` this worker wants if they turn out to be ready; the first ones.
+        hold: Whether the output is stored at once; this and the next two as in ``run_time.Choice``.
+        wait_s: How long the worker waits at the end for those that are not.
+        late: As ``take``, once a held output has been stored.
     """
 
     here: tuple[int, ...]
     waiting: tuple[Waiting, ...]
     take: int
+    hold: Hold = "no"
+    wait_s: float = 0.0
+    late: int = 0
 
 
 def onward(
@@ -74,13 +80,13 @@ def onward(
 ) -> Onward:
     """Decide where a finished task leads.
 
-    A planned worker goes on with its own list. Otherwise the policy says; without one this is WUKONG's rule (SoCC'20,
-    section 3): become one ready successor, invoke the rest. A sole successor without other inputs needs no
-    announcement at all.
+    A planned worker goes on with its own list; what else its task leads to it runs before that, if a policy says so.
+    Without a policy this is WUKONG's rule (SoCC'20, section 3): become one ready successor, invoke the rest. A sole
+    successor without other inputs needs no announcement at all.
 
     Args:
         expected: How many inputs of a task come through the store (``Arrivals`` of this DAG).
-        worker: The planned worker that ran it; None: decided at run time.
+        worker: The worker that the task is planned for; None: decided at run time.
         size_mib: Size of the container that ran it.
         visible: The output has to be stored whoever needs it (a sink, an impure task, or ``skip_storage`` is off).
         policy: Asked about successors without a planned worker.
@@ -92,22 +98,24 @@ def onward(
     """
     successors = dag.successors(task)
     if worker is not None:
-        waiting = tuple(_waiting(dag, expected, s) for s in successors if dag.assigned_to(s) != worker)
-        return Onward((), waiting, 0)
-    take = 1
+        successors = [s for s in successors if dag.assigned_to(s) != worker]
+    decision = Decision(take=0 if worker is not None else 1)
     if policy is not None:
-        take, successors = preferred(dag, task, successors, policy, output_bytes)
-    if len(successors) == 1 and take and not visible:
+        decision, successors = preferred(dag, task, successors, policy, output_bytes)
+    take = decision.take
+    if len(successors) == 1 and take and not visible and worker is None:
         only = successors[0]
         if dag.assigned_to(only) is None and dag.size_mib(only) == size_mib and len(dag.upstreams(only)) == 1:
             return Onward((only,), (), 0)
-    return Onward((), tuple(_waiting(dag, expected, s) for s in successors), take)
+    waiting = tuple(_waiting(dag, expected, s) for s in successors)
+    stays = not visible and all(not w.worker and w.size_mib == size_mib for w in waiting)
+    return Onward((), waiting, take, decision.hold if stays else "no", decision.wait_s, decision.late)
 
 
 def preferred(
     dag: Wiring, task: int, successors: Sequence[int], policy: Policy, output_bytes: int
-) -> tuple[int, Sequence[int]]:
-    """Return how many ready successors a policy takes, and all successors in its order of preference.
+) -> tuple[Decision, Sequence[int]]:
+    """Return what a policy decides, and all successors in its order of preference.
 
     Raises:
         PlanError: The policy chose what it can't.
@@ -115,14 +123,14 @@ def preferred(
     """
     free = [successor for successor in successors if dag.assigned_to(successor) is None]
     if not free:
-        return 0, successors
+        return Decision(take=0), successors
     candidates = [Candidate(dag.id_of(s), len(dag.upstreams(s)), dag.size_mib(s)) for s in free]
-    take, first = decide(policy, dag.id_of(task), output_bytes, candidates)
-    if not first:
-        return take, successors
-    ahead = [free[number] for number in first]
+    decision = decide(policy, dag.id_of(task), output_bytes, candidates)
+    if not decision.first:
+        return decision, successors
+    ahead = [free[number] for number in decision.first]
     others = set(ahead)
-    return take, [*ahead, *(successor for successor in successors if successor not in others)]
+    return decision, [*ahead, *(successor for successor in successors if successor not in others)]
 
 
 def _waiting(dag: Wiring, expected: Callable[[int], int], task: int) -> Waiting:

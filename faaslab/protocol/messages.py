@@ -23,7 +23,8 @@ class Invocation:
     """The message that makes a container do work.
 
     Attributes:
-        tasks: Dynamic work: unfinished tasks to start from. Empty for a planned worker (its order is in the DAG).
+        tasks: Unfinished tasks to start from; for a planned worker, whose own list is in the DAG, those decided at
+            run time that it had taken.
         pool: Image and size, ``image/size``.
         requested_s: When it was asked for, on the store's clock.
         structure: Digest of the DAG's structure, or of the part that this invocation can still reach.
@@ -68,7 +69,18 @@ class Retire:
     """To an idle container: leave."""
 
 
-Message = Invocation | Ready | YieldRequest | Retire
+@dataclass(frozen=True, slots=True)
+class News:
+    """To a container whose worker holds outputs: the next answer to a completion says what happened to them.
+
+    It may get lost: that answer says so whether it was heard or not.
+    """
+
+    run: str
+    invocation: str
+
+
+Message = Invocation | Ready | YieldRequest | Retire | News
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +111,15 @@ class Completion:
         must_store: Store even if all successors are taken by this worker (impure tasks).
         sink: The client asked for this output.
         successors: Tasks that wait for it and are not certain to run in this invocation.
+        hold: ``no``: store the output, if any, and arrive at the successors. Otherwise there is no output yet, and
+            those that need nothing else are taken as if it had arrived. ``run``: the worker holds it for the others,
+            if it has something to run and none of them is ready; ``check``: it stores it by another call.
+        held_bytes: Size of an output that may be held.
         take: How many successors that become ready this invocation wants to run itself, first ones first.
-        remaining: Tasks that this invocation would still have to run if it were restarted now (dynamic work only).
-        ends: If nothing is taken, end the invocation and hand out the next one.
+        remaining: Tasks that this invocation would still have to run if it were restarted now, those whose outputs it
+            holds included; of a planned worker those that are decided at run time.
+        ends: If nothing is taken, and no output has to be stored any more, end the invocation and hand out the next
+            one. An output is not held by a worker that has nothing else to do.
         started_s: When the worker began to serialize and store the output.
         output_bytes: Size of the output, which is not that of ``output`` where that is a reference.
         events: Encoded batch of events; may be empty.
@@ -123,6 +141,8 @@ class Completion:
     ends: bool = False
     events: bytes = b""
     number: int = 0
+    hold: str = "no"
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +150,16 @@ class Reply:
     """Answer to a completion, a failure or a suspension.
 
     Attributes:
-        taken: Ready tasks that now belong to this invocation.
+        taken: Ready tasks that now belong to this invocation: of the successors, then those that have become ready
+            since its last call since all that they still needed was held by it.
         stored: Whether the output is visible to others: somebody needs it, and this or an earlier call wrote it.
         inputs: Small stored inputs of the taken tasks; those of a repeated call, or of a wide fan-in, are left out.
         ended: The invocation is over for this container.
         next: The next invocation for this container, if one was waiting.
         will_retry: After a failure: another attempt follows.
         attempt: After a failure: how often the task has failed.
+        held: Successors for which this invocation now holds the output.
+        due: Tasks whose outputs it has to store and to arrive with now: for somebody who is ready otherwise.
     """
 
     taken: tuple[int, ...] = ()
@@ -146,6 +169,8 @@ class Reply:
     next: Invocation | None = None
     will_retry: bool = False
     attempt: int = 0
+    held: tuple[int, ...] = ()
+    due: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,12 @@ class Storage(ABC):
 
     @abstractmethod
     def complete(self, completion: Completion) -> Reply:
-        """Apply what one finished task changes: store, arrive, take, dispatch, end, append events."""
+        """Apply what one finished task changes: store, arrive, hold, take, dispatch, end, append events.
+
+        An input of a task is missing, held by a worker, or has arrived. When none is missing, those that hold some
+        are told to store them, but for the one that holds most (of equals, the one that made the first of them); when
+        all that is left is held by one, the task is given to it, in the next answer to a completion.
+        """
 
     @abstractmethod
     def fail(self, failure: Failure) -> Reply:
@@ -142,6 +147,10 @@ class Storage(ABC):
     @abstractmethod
     def stored(self, claim: Claim) -> frozenset[int]:
         """Return all tasks of the run whose outputs are stored."""
+
+    @abstractmethod
+    def owned(self, claim: Claim) -> frozenset[int]:
+        """Return all tasks that became ready and were given to this invocation, finished ones included."""
 
     @abstractmethod
     def parts(self, run: str, container: str, digests: Sequence[str]) -> dict[str, bytes]:

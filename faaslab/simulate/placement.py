@@ -590,7 +590,8 @@ def _ask_policy(flat: FlatDag, plan: Plan, policy: Policy) -> tuple[list[int], t
             continue
         others = [successors[at] for at in free]
         candidates = [Candidate(ids[o], len(flat.upstreams[o]), assignments[o].size_mib) for o in others]
-        take[task], ahead = decide(policy, ids[task], flat.output_bytes[task], candidates)
+        decision = decide(policy, ids[task], flat.output_bytes[task], candidates)
+        take[task], ahead = decision.take, decision.first
         if ahead:
             chosen = dict.fromkeys(free[number] for number in ahead)
             order = [*chosen, *(at for at in range(first, stop) if at not in chosen)]

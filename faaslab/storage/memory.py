@@ -1,7 +1,7 @@
 """A store in this process: the model of what the Redis scripts do, and the store of inline and virtual runs."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from faaslab.protocol.messages import (
     Failure,
     Invocation,
     Message,
+    News,
     Orders,
     Ready,
     Reply,
@@ -62,6 +63,8 @@ class _Invocation:
     number: int = 0
     watches: int = 0
     """Last attempt that watched anything."""
+    given: tuple[int, ...] = ()
+    due: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -78,6 +81,8 @@ class _Run:
     outputs: dict[int, bytes] = field(default_factory=dict)
     owner: dict[int, str] = field(default_factory=dict)
     arrived: dict[int, dict[int, None]] = field(default_factory=dict)
+    held: dict[int, dict[int, tuple[str, int]]] = field(default_factory=dict)
+    holds: Counter[int] = field(default_factory=Counter)
     invocations: dict[str, _Invocation] = field(default_factory=dict)
     watched: dict[int, dict[tuple[str, int, str], None]] = field(default_factory=dict)
     """Tasks that are not stored, with invocation, attempt and container of who watches them."""
@@ -261,40 +266,35 @@ class MemoryStorage(Storage):
             if 0 < completion.number < invocation.number:
                 name = completion.claim.invocation
                 raise Fenced(f"call {completion.number} of {name} was overtaken by call {invocation.number}")
+            me = completion.claim.invocation
+            again = 0 < completion.number == invocation.number
             # What was applied before tells nothing new.
-            events = b"" if 0 < completion.number == invocation.number else completion.events
+            events = b"" if again else completion.events
             invocation.number = completion.number
-            ready: list[Successor] = []
-            taken: list[int] = []
-            for successor in completion.successors:
-                owner = run.owner.get(successor.task)
-                if owner == completion.claim.invocation and successor.task in invocation.tasks:
-                    taken.append(successor.task)  # this very call was applied before and its answer got lost
-                elif owner is None and self._arrive(run, successor, completion.task):
-                    ready.append(successor)
             inputs_of: dict[int, tuple[int, ...]] = {}
-            mine: set[int] = set()
-            for successor in ready:
-                dynamic = not successor.worker
-                if dynamic and successor.pool == invocation.pool and len(taken) < completion.take:
-                    taken.append(successor.task)
-                    mine.add(successor.task)
-                upstreams = run.arrived.pop(successor.task)
-                inputs_of[successor.task] = tuple(upstreams) if successor.expected <= NARROW else ()
-            others = len(completion.successors) > len(taken)
-            stored = completion.output is not None and (completion.must_store or completion.sink or others)
-            if stored:
-                self._store(run, completion)
-            for task in mine:
-                run.owner[task] = completion.claim.invocation
-            for successor in ready:
-                if successor.task not in mine:
-                    self._ready(run, successor, inputs_of[successor.task], completion.claim.invocation)
-            invocation.tasks = (*completion.remaining, *taken)
-            invocation.inputs_of = ()
+            if again:
+                taken = [task for task in invocation.tasks if task not in completion.remaining]
+                stored = self._has_to_store(completion, taken)
+            else:
+                ready: list[Successor] = []
+                if completion.hold == "no":
+                    taken, ready = self._arrive_all(run, invocation, completion, inputs_of)
+                else:
+                    taken = self._hold_for(run, invocation, completion, inputs_of)
+                taken += invocation.given
+                invocation.given = ()
+                stored = self._has_to_store(completion, taken)
+                if stored:
+                    self._store(run, completion)
+                for successor in ready:
+                    self._ready(run, successor, inputs_of[successor.task], me)
+                invocation.tasks = (*completion.remaining, *taken)
+                invocation.inputs_of = ()
+            held, due = self._open(run, invocation, completion)
             wanted = dict.fromkeys(u for task in taken for u in inputs_of.get(task, ()) if u != completion.task)
-            reply = Reply(tuple(taken), stored, self._small(run, wanted))
-            if completion.ends and not taken:
+            due = tuple(dict.fromkeys((*invocation.due, *due)))
+            reply = Reply(tuple(taken), stored, self._small(run, wanted), held=held, due=due)
+            if completion.ends and not taken and not due:
                 self._end(run, completion.claim, "ended")
                 self._settle(run)
                 self._publish(run, events)
@@ -420,6 +420,12 @@ class MemoryStorage(Storage):
         with self._changed:
             run, _ = self._check(claim)
             return frozenset(run.outputs)
+
+    def owned(self, claim: Claim) -> frozenset[int]:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            return frozenset(task for task, owner in run.owner.items() if owner == claim.invocation)
 
     def parts(self, run: str, container: str, digests: Sequence[str]) -> dict[str, bytes]:
         """See ``Storage``."""
@@ -568,10 +574,155 @@ class MemoryStorage(Storage):
             raise Fenced(f"{claim.container} no longer owns attempt {claim.attempt} of {claim.invocation}")
         return run, invocation
 
-    def _arrive(self, run: _Run, successor: Successor, upstream: int) -> bool:
-        arrived = run.arrived.setdefault(successor.task, {})
+    def _arrive_all(
+        self, run: _Run, invocation: _Invocation, completion: Completion, inputs_of: dict[int, tuple[int, ...]]
+    ) -> tuple[list[int], list[Successor]]:
+        """Arrive at all successors; returns those that are taken, and all others that are ready."""
+        me = completion.claim.invocation
+        taken: list[int] = []
+        ready: list[Successor] = []
+        mine: list[int] = []
+        for successor in completion.successors:
+            owner = run.owner.get(successor.task)
+            if owner is None:
+                if self._arrive(run, successor, completion.task, me):
+                    ready.append(successor)
+            elif owner == me and successor.task in invocation.tasks and successor.task not in completion.remaining:
+                taken.append(successor.task)  # this very call was applied before and its answer got lost
+        for successor in ready:
+            dynamic = not successor.worker
+            if dynamic and successor.pool == invocation.pool and len(taken) < completion.take:
+                taken.append(successor.task)
+                mine.append(successor.task)
+            upstreams = run.arrived.pop(successor.task)
+            inputs_of[successor.task] = tuple(upstreams) if successor.expected <= NARROW else ()
+        for task in mine:
+            run.owner[task] = me
+        return taken, [successor for successor in ready if successor.task not in mine]
+
+    @staticmethod
+    def _has_to_store(completion: Completion, taken: Sequence[int]) -> bool:
+        others = any(successor.task not in taken for successor in completion.successors)
+        return completion.output is not None and (completion.must_store or completion.sink or others)
+
+    def _arrive(self, run: _Run, successor: Successor, upstream: int, me: str) -> bool:
+        """Record an input of a task; returns whether it was the last one and no worker holds one."""
+        task = successor.task
+        arrived = run.arrived.setdefault(task, {})
+        before = len(arrived) + len(run.held.get(task, ()))
+        self._drop(run, task, upstream)
         arrived[upstream] = None
-        return len(arrived) >= successor.expected
+        held = len(run.held.get(task, ()))
+        if held and len(arrived) + held >= successor.expected:
+            self._elect(run, task, me, fresh=before < successor.expected)
+        return not held and len(arrived) >= successor.expected
+
+    # -- outputs that workers hold --------------------------------------------------------------------------------
+
+    def _hold_for(
+        self, run: _Run, invocation: _Invocation, completion: Completion, inputs_of: dict[int, tuple[int, ...]]
+    ) -> list[int]:
+        """Take the successors that need nothing else, hold the output for the others; returns what is taken."""
+        me = completion.claim.invocation
+        waiting = [successor for successor in completion.successors if successor.task not in run.owner]
+        needed, taken = False, list[int]()
+        for successor in waiting:
+            arrived = run.arrived.get(successor.task, {})
+            held = run.held.get(successor.task, {})
+            own = {upstream for upstream, (holder, _) in held.items() if holder == me}
+            if len(own | arrived.keys() | {completion.task}) < successor.expected:
+                needed = needed or bool(successor.worker) or successor.pool != invocation.pool
+            elif successor.worker or successor.pool != invocation.pool or len(taken) >= completion.take:
+                needed = True
+            else:
+                taken.append(successor.task)
+                inputs_of[successor.task] = tuple(arrived) if successor.expected <= NARROW else ()
+                self._give(run, successor.task, me)
+        if completion.hold == "run" and not needed and (taken or invocation.given or not completion.ends):
+            for successor in waiting:
+                task = successor.task
+                arrived = run.arrived.setdefault(task, {})
+                held = run.held.get(task, {})
+                if task in taken or completion.task in arrived or completion.task in held:
+                    continue
+                run.held.setdefault(task, held)[completion.task] = (me, completion.held_bytes)
+                run.holds[completion.task] += 1
+                if len(arrived) + len(held) >= successor.expected:
+                    self._elect(run, task, me, fresh=True)
+        return taken
+
+    def _open(
+        self, run: _Run, invocation: _Invocation, completion: Completion
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return for which successors the output is held, and whether it has to be stored: its task, if so.
+
+        What the invocation was given and has not been told of yet is held for until it has been.
+        """
+        if completion.hold == "no":
+            return (), ()
+        tasks = [successor.task for successor in completion.successors]
+        waiting = [task for task in tasks if task not in run.owner or task in invocation.given]
+        held = [t for t in waiting if t in invocation.given or completion.task in run.held.get(t, ())]
+        return tuple(held), (completion.task,) * (len(held) < len(waiting))
+
+    def _elect(self, run: _Run, task: int, me: str, *, fresh: bool) -> None:
+        """None of a task's inputs is missing: give it to the only holder, or have all others store what they hold."""
+        held = run.held[task]
+        if not fresh and len(held) > NARROW:
+            return  # most of them are about to store
+        sizes: dict[str, tuple[int, int]] = {}
+        for upstream, (holder, nbytes) in held.items():
+            total, first = sizes.get(holder, (0, upstream))
+            sizes[holder] = (total + nbytes, min(first, upstream))
+        owner = min(sizes, key=lambda holder: (-sizes[holder][0], sizes[holder][1]))
+        if len(sizes) == 1:
+            run.invocations[owner].given += (task,)
+            self._give(run, task, owner)
+            self._tell(run, owner, me)
+            return
+        told: dict[str, None] = {}
+        for upstream in sorted(held):
+            holder = held[upstream][0]
+            if holder != owner and upstream not in run.invocations[holder].due:
+                run.invocations[holder].due += (upstream,)
+                told[holder] = None
+        for holder in told:
+            self._tell(run, holder, me)
+
+    def _give(self, run: _Run, task: int, owner: str) -> None:
+        """Make an invocation the owner of a task that is ready for it."""
+        for upstream in tuple(run.held.get(task, ())):
+            self._drop(run, task, upstream)
+        run.arrived.pop(task, None)
+        run.owner[task] = owner
+
+    def _drop(self, run: _Run, task: int, upstream: int) -> None:
+        """An output is not held for a task any more; if it is for none, nobody has to store it."""
+        held = run.held.get(task)
+        if held is None or upstream not in held:
+            return
+        holder, _ = held.pop(upstream)
+        if not held:
+            del run.held[task]
+        run.holds[upstream] -= 1
+        if not run.holds[upstream]:
+            del run.holds[upstream]
+            invocation = run.invocations[holder]
+            invocation.due = tuple(due for due in invocation.due if due != upstream)
+
+    def _tell(self, run: _Run, name: str, me: str) -> None:
+        """Tell a holder, if it is not the one that calls, that the next answer has something for it."""
+        if name != me:
+            self._containers[run.invocations[name].container].push(News(run.spec.run, name))
+
+    def _let_go(self, run: _Run, name: str) -> None:
+        """What an attempt held is missing again, and what it was given has to be run by the next one."""
+        invocation = run.invocations[name]
+        invocation.tasks += invocation.given
+        invocation.given = invocation.due = ()
+        for task in tuple(run.held):
+            for upstream in [u for u, (holder, _) in run.held[task].items() if holder == name]:
+                self._drop(run, task, upstream)
 
     def _store(self, run: _Run, completion: Completion) -> None:
         """Write an output unless an earlier attempt has (first writer wins)."""
@@ -706,6 +857,7 @@ class MemoryStorage(Storage):
     def _end(self, run: _Run, claim: Claim, reason: str) -> None:
         """End an attempt; what comes after it is the caller's business."""
         invocation = run.invocations[claim.invocation]
+        self._let_go(run, claim.invocation)
         invocation.state = "ended"
         invocation.container = ""
         invocation.waits_for = -1
@@ -758,6 +910,7 @@ class MemoryStorage(Storage):
         run.fresh.append(ContainerExited(now_s, container, reason))
         run.fresh.append(WorkerExited(now_s, assigned[1], assigned[2], container, reason))
         run.live -= 1
+        self._let_go(run, assigned[1])
         invocation.lapses += 1
         invocation.attempt += 1
         invocation.container = ""

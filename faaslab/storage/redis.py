@@ -18,6 +18,7 @@ from faaslab.protocol.messages import (
     Failure,
     Invocation,
     Message,
+    News,
     Orders,
     Ready,
     Reply,
@@ -185,6 +186,8 @@ class RedisStorage(Storage):
             return Ready(run, invocation, int(fields[7]))
         if kind == b"yield":
             return YieldRequest(run, invocation)
+        if kind == b"news":
+            return News(run, invocation)
         parts: dict[str, bytes] = {}
         inputs: dict[int, bytes] = {}
         for i in range(16, len(fields), 2):
@@ -332,13 +335,16 @@ class RedisStorage(Storage):
             "1" if completion.ends else "0",
             completion.events,
             completion.number,
+            completion.hold,
+            completion.held_bytes,
             len(completion.successors),
             *successors,
         )
-        _, stored, ended, taken, inputs = answer[:5]
+        _, stored, ended, taken, held, due, inputs = answer[:7]
         if ended:
-            return Reply((), bool(stored), {}, ended=True, next=self._following(answer[5:]))
-        return Reply(_numbers(taken), bool(stored), _inputs(answer[5 : 5 + 2 * inputs]))
+            return Reply((), bool(stored), {}, ended=True, next=self._following(answer[7:]))
+        found = _inputs(answer[7 : 7 + 2 * inputs])
+        return Reply(_numbers(taken), bool(stored), found, held=_numbers(held), due=_numbers(due))
 
     def fail(self, failure: Failure) -> Reply:
         """See ``Storage``."""
@@ -392,6 +398,10 @@ class RedisStorage(Storage):
     def stored(self, claim: Claim) -> frozenset[int]:
         """See ``Storage``."""
         return frozenset(map(int, self._claimed("stored", claim)[1:]))
+
+    def owned(self, claim: Claim) -> frozenset[int]:
+        """See ``Storage``."""
+        return frozenset(map(int, self._claimed("owned", claim)[1:]))
 
     def parts(self, run: str, container: str, digests: Sequence[str]) -> dict[str, bytes]:
         """See ``Storage``."""

@@ -55,6 +55,7 @@ class StorageWrapper(Storage):
     wait_bell = _passed_on(Storage.wait_bell)
     begin = _passed_on(Storage.begin)
     stored = _passed_on(Storage.stored)
+    owned = _passed_on(Storage.owned)
     parts = _passed_on(Storage.parts)
     get_blob = _passed_on(Storage.get_blob)
     sweep = _passed_on(Storage.sweep)

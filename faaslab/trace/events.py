@@ -128,6 +128,14 @@ class OutputKept(Event, frozen=True):
     bytes: int
 
 
+class OutputHeld(Event, frozen=True):
+    """An output stays with the worker that made it for tasks that it may come to run: it is stored later, or never."""
+
+    task: int
+    invocation: str
+    bytes: int
+
+
 class TaskFailed(Event, frozen=True):
     """User code raised, timed out or killed its process; ``will_retry`` says whether another attempt follows."""
 
@@ -140,10 +148,11 @@ class TaskFailed(Event, frozen=True):
 
 
 class WorkerWaited(Event, frozen=True):
-    """A worker waited (billed) for a task of its own to become ready."""
+    """A worker waited (billed) for a task of its own to become ready, or, holding an output, for any that takes it."""
 
     invocation: str
     task: int
+    """The task of its own, or the one that made the output."""
     duration_s: float
 
 
@@ -179,6 +188,7 @@ AnyEvent = (
     | TaskExecuted
     | OutputStored
     | OutputKept
+    | OutputHeld
     | TaskFailed
     | WorkerWaited
     | TaskLogged

@@ -14,6 +14,7 @@ from faaslab.trace.events import (
     ContainerExited,
     InputFetched,
     InvocationRequested,
+    OutputHeld,
     OutputKept,
     OutputStored,
     RunEnded,
@@ -94,6 +95,8 @@ class TaskRecord:
     peak_rss_bytes: int = 0
     stored: bool = False
     kept: bool = False
+    held: bool = False
+    """Its worker went on before it stored the output, if it did."""
     error: str = ""
     counted: bool = False
     """Whether the run went on with this attempt's output."""
@@ -101,7 +104,7 @@ class TaskRecord:
     @property
     def outcome(self) -> str:
         """``finished``, ``failed`` or ``unfinished`` (its worker died, or it still runs)."""
-        if self.stored or self.kept:
+        if self.stored or self.kept or self.held:
             return "finished"
         return "failed" if self.error else "unfinished"
 
@@ -330,6 +333,11 @@ class _Reader:
                 if task := self._task(event):
                     task.kept = True
                     task.output_bytes = event.bytes
+            case OutputHeld():
+                self._sign_of_life(event)
+                if task := self._task(event):
+                    task.held = True
+                    task.output_bytes = event.bytes
             case TaskFailed():
                 self._failed(event)
             case WorkerWaited():
@@ -428,7 +436,7 @@ class _Reader:
         return worker
 
     def _sign_of_life(
-        self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | TaskFailed | WorkerWaited
+        self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | OutputHeld | TaskFailed | WorkerWaited
     ) -> WorkerRecord | None:
         container = event.container if isinstance(event, TaskFailed) else ""
         worker = self._worker(event.invocation, event.at_s, container)
@@ -446,10 +454,15 @@ class _Reader:
         position = bisect_right(attempts, at_s, key=lambda worker: worker.started_s)
         return attempts[max(0, position - 1)]
 
-    def _task(self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | TaskFailed) -> TaskRecord | None:
-        """Return the attempt that an event belongs to, which thereby lasted at least until the event."""
+    def _task(
+        self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | OutputHeld | TaskFailed
+    ) -> TaskRecord | None:
+        """Return the attempt that an event belongs to, which thereby lasted at least until the event.
+
+        One whose output is held is over: what becomes of that is told when other tasks run.
+        """
         task = self._open.get((event.task, event.invocation))
-        if task:
+        if task and not task.held:
             task.end_s = max(task.end_s, event.at_s)
         return task
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from faaslab.protocol.payload import Codec, Payload
 
+HELD = -1
+"""In place of a consumer: whoever may yet come to need an output that is held."""
 # Exact types whose values nobody can change, so that sharing them is private enough.
 IMMUTABLE = frozenset((type(None), bool, int, float, complex, str, bytes))
 
@@ -54,6 +56,25 @@ class Kept:
         """
         if consumers:
             self._add(task, _Entry(set(consumers), value, payload, alone=alone))
+
+    def add(self, task: int, consumer: int) -> None:
+        """Keep an output that is here for one more consumer."""
+        self._entries[task].consumers.add(consumer)
+
+    def share(self, task: int) -> None:
+        """Take note that an output is in the store as well."""
+        self._entries[task].alone = False
+
+    def payload(self, task: int) -> Payload:
+        """Return an output made here, serialized."""
+        payload = self._entries[task].payload
+        assert payload is not None, f"the output of task {task} was not made here"
+        return payload
+
+    @property
+    def alone_bytes(self) -> int:
+        """Size of all outputs that nobody else has, serialized."""
+        return sum(entry.payload.nbytes for entry in self._entries.values() if entry.alone and entry.payload)
 
     def receive(self, task: int, frame: bytes, consumers: Collection[int]) -> None:
         """Keep an output that came from the store."""

@@ -11,17 +11,19 @@ Whatever the store answers ``Fenced`` to is dropped: somebody else owns it now.
 
 from collections import deque
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.policy.recovery import lost_work, unfinished
-from faaslab.policy.successors import Arrivals, Onward, onward
+from faaslab.policy.successors import Arrivals, Onward, Waiting, onward
 from faaslab.protocol.messages import (
     RUN_TIME,
     Claim,
     Completion,
     Failure,
     Invocation,
+    News,
     Reply,
     Successor,
     Suspension,
@@ -45,6 +47,7 @@ from faaslab.protocol.wire import WorkerDag
 from faaslab.trace.events import (
     AnyEvent,
     InputFetched,
+    OutputHeld,
     OutputKept,
     TaskExecuted,
     TaskLogged,
@@ -55,7 +58,7 @@ from faaslab.trace.events import (
 )
 from faaslab.worker.actions import Action, Assist, Await, Call, Execute, Outcome, Sleep, Turn
 from faaslab.worker.assistant import Assistant
-from faaslab.worker.kept import Kept
+from faaslab.worker.kept import HELD, Kept
 from faaslab.worker.shelf import MEMORY_PART, Fetched, Shelf
 
 if TYPE_CHECKING:
@@ -66,6 +69,19 @@ Steps = Generator[Action, Any, Any]
 FLUSH_EVENTS = 256
 FLUSH_S = 0.5
 """A worker that needs no store call for a while reports its events after so many, or so long."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """An output that is not stored yet: for whom it is, and what the policy says of it (``policy.successors.Onward``).
+
+    ``kept``: it has been reported as kept.
+    """
+
+    waiting: list[Waiting]
+    late: int
+    wait_s: float
+    kept: bool = False
 
 
 class WorkerMachine:
@@ -86,6 +102,7 @@ class WorkerMachine:
         self._planned: str | None = None
         self._todo: deque[int] = deque()
         self._wanted: set[int] = set()
+        self._held: dict[int, _Held] = {}
         self._silent: frozenset[int] = frozenset()
         self._shelf: Shelf | None = None
 
@@ -129,15 +146,16 @@ class WorkerMachine:
         )
         yield from self._plan_work()
         yield from self._call_assistant()
-        while self._todo:
-            task = self._todo.popleft()
-            reply = yield from self._task(task)
+        while True:
+            reply: Reply | None
+            if self._held and (not self._todo or self._is_planned(self._todo[0])):
+                reply = yield from self._let_go()
+            elif self._todo:
+                reply = yield from self._task(self._todo.popleft())
+            else:
+                reply = yield from self._tell(Completion(self._claim, ends=True))
             if reply is not None and reply.ended:
                 return reply.next
-        last: Reply = yield Call(
-            "complete", (Completion(self._claim, ends=True, events=self._batch(), number=self._container.number()),)
-        )
-        return last.next
 
     # -- which tasks ----------------------------------------------------------------------------------------------
 
@@ -154,18 +172,31 @@ class WorkerMachine:
         else:
             self._planned = invocation.invocation
             order = dag.order(invocation.invocation)
-            sinks = [task for task in order if self._visible(task)]
-            self._todo.extend(unfinished(dag, invocation.invocation, sinks, stored) if again else order)
+            self._todo.extend((yield from self._unfinished(order, stored)) if again else order)
+            self._silent = frozenset(
+                task for task in self._todo if not self._is_planned(task) and task not in invocation.tasks
+            )
         self._wanted = set(self._todo)
 
-    def _remaining(self, *first: int) -> tuple[int, ...]:
-        """Return the tasks that another attempt has to start from.
+    def _unfinished(self, order: Sequence[int], stored: frozenset[int]) -> Generator[Action, Any, Sequence[int]]:
+        """Return what another attempt of a planned worker has to run."""
+        dag, invocation = self._dag, self._invocation
+        sinks = [task for task in order if self._visible(task)]
+        owned: frozenset[int] = (yield Call("owned", (self._claim,))) if dag.policy else frozenset()
+        return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned)
 
-        What is run again silently is left out: that attempt finds out itself what it needs, and announces none of it.
+    def _is_planned(self, task: int) -> bool:
+        """Whether a task is on this worker's own list."""
+        return self._planned is not None and self._dag.assigned_to(task) == self._planned
+
+    def _remaining(self, *first: int) -> tuple[int, ...]:
+        """Return the tasks that another attempt has to start from, beside its own list.
+
+        Tasks whose outputs are held are among them: what they lead to is missing again if this worker dies. What is
+        run again silently is left out: that attempt finds out itself what it needs, and announces none of it.
         """
-        if self._planned is not None:
-            return ()
-        return tuple(task for task in (*first, *self._todo) if task not in self._silent)
+        tasks = dict.fromkeys((*first, *self._todo, *self._held))
+        return tuple(task for task in tasks if task not in self._silent and not self._is_planned(task))
 
     def _visible(self, task: int) -> bool:
         """Whether an output has to be stored whoever needs it."""
@@ -427,10 +458,8 @@ class WorkerMachine:
         self._wanted.discard(task)
         if task in self._silent:
             self._keep(task, value, payload)
-            yield from self._flush()
-            return None
-        visible = self._visible(task)
-        asks = bool(dag.policy) and self._planned is None
+            return (yield from self._flush())
+        visible, asks = self._visible(task), bool(dag.policy)
         if asks:
             yield from self._fetch_parts((dag.policy,))
         try:
@@ -438,7 +467,7 @@ class WorkerMachine:
                 dag,
                 self._arrivals,
                 task,
-                self._planned,
+                self._planned if self._is_planned(task) else None,
                 container.size_mib,
                 visible=visible,
                 policy=container.loaded(dag.policy) if asks else None,
@@ -447,48 +476,175 @@ class WorkerMachine:
         except Exception as error:  # the policy is the user's
             message = f"the plan's policy can't be asked what follows it: {_words(error)}{_cure(error)}"
             return (yield from self._fail(task, "policy", message, Outcome(error=error)))
-        if self._planned is None:
-            self._todo.extendleft(reversed(way.here))
-            self._wanted.update(way.here)
+        self._todo.extendleft(reversed(way.here))
+        self._wanted.update(way.here)
         if not visible and not way.waiting:
             self._keep(task, value, payload)
-            yield from self._flush()
-            return None
+            return (yield from self._flush())
+        if way.hold != "no":
+            return (yield from self._hold(task, value, payload, way))
         try:
             output = yield from self._output(task, payload)
         except OwnFailed as error:
             return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
-        reply: Reply = yield Call(
-            "complete",
-            (
-                Completion(
-                    self._claim,
-                    task,
-                    output,
-                    output_bytes(output),
-                    began_s,
-                    must_store=dag.store_all or not dag.options(task).pure,
-                    sink=dag.is_sink(task),
-                    successors=tuple(
-                        Successor(w.task, w.expected, w.worker, w.gate, pool_of(container.image, w.size_mib))
-                        for w in way.waiting
-                    ),
-                    take=way.take,
-                    remaining=self._remaining(),
-                    ends=not self._todo,
-                    events=self._batch(),
-                    number=self._container.number(),
-                ),
-            ),
+        reply = yield from self._tell(
+            Completion(
+                self._claim,
+                task,
+                output,
+                output_bytes(output),
+                began_s,
+                must_store=dag.store_all or not dag.options(task).pure,
+                sink=dag.is_sink(task),
+                successors=self._successors(way.waiting),
+                take=way.take,
+                ends=not self._todo and not self._held,
+            )
         )
+        if not reply.ended:
+            self._keep(task, value, payload, stored=reply.stored)
+        return (yield from self._obey(reply))
+
+    def _successors(self, waiting: Sequence[Waiting]) -> tuple[Successor, ...]:
+        image = self._container.image
+        return tuple(Successor(w.task, w.expected, w.worker, w.gate, pool_of(image, w.size_mib)) for w in waiting)
+
+    def _tell(self, completion: Completion, *first: int) -> Generator[Action, Any, Reply]:
+        """Tell the store, with what is left to do and what has happened, and take on what it answers.
+
+        Args:
+            completion: The rest of the call.
+            first: Tasks that another attempt has to start from as well.
+        """
+        call = replace(
+            completion,
+            remaining=self._remaining(*first),
+            events=self._batch(),
+            number=self._container.number(),
+        )
+        reply: Reply = yield Call("complete", (call,))
         self._todo.extendleft(reversed(reply.taken))
         self._wanted.update(reply.taken)
         for upstream, frame in reply.inputs.items():
             # What is at hand for tasks taken earlier need not be read again.
             if upstream not in self._kept:
                 self._inputs[upstream] = frame
+        for taken in reply.taken if self._held else ():
+            for upstream in self._dag.upstreams(taken):
+                if upstream in self._held:
+                    self._found(upstream, taken)
+        return reply
+
+    # -- outputs that are held ------------------------------------------------------------------------------------
+
+    def _hold(self, task: int, value: Any, payload: Payload, way: Onward) -> Generator[Action, Any, Reply]:
+        """Ask who is ready for an output before it is stored, and hold it for the others if the policy says so."""
+        waits = way.hold == "run" and way.wait_s > 0
+        reply = yield from self._tell(
+            Completion(
+                self._claim,
+                task,
+                successors=self._successors(way.waiting),
+                take=way.take,
+                ends=not self._todo and not self._held and not waits,
+                hold=way.hold,
+                held_bytes=payload.nbytes,
+            ),
+            task,
+        )
+        if reply.ended:
+            return reply
+        left = [w for w in way.waiting if (w.task not in reply.taken if task in reply.due else w.task in reply.held)]
+        if not left:
+            self._keep(task, value, payload)
+            return (yield from self._obey(reply))
+        consumers = self._consumers(task)
+        self._kept.keep(task, value, payload, (*consumers, HELD), alone=True)
+        self._held[task] = _Held(left, way.late, way.wait_s, kept=bool(consumers))
+        now_s, invocation = self._container.now_s(), self._claim.invocation
+        if task not in reply.due:
+            self._event(OutputHeld(now_s, task, invocation, payload.nbytes))
+        if consumers:
+            self._event(OutputKept(now_s, task, invocation, payload.nbytes))
+        return (yield from self._obey(reply))
+
+    def _found(self, task: int, consumer: int) -> None:
+        """Take note that a task that this worker runs takes an output that it holds."""
+        held = self._held[task]
+        self._kept.add(task, consumer)
+        held.waiting = [w for w in held.waiting if w.task != consumer]
+        if not held.kept:
+            held.kept = True
+            self._event(OutputKept(self._container.now_s(), task, self._claim.invocation, self._kept.nbytes(task)))
+        if not held.waiting:
+            del self._held[task]
+            self._kept.release(HELD, (task,))
+
+    def _obey(self, reply: Reply) -> Generator[Action, Any, Reply]:
+        """Store what an answer says has to be, and the oldest of what is too much; returns the last answer."""
+        most_bytes = MEMORY_PART * self._container.size_mib * 2**20
+        due: list[int] = []
+        while self._held and not reply.ended:
+            due = [task for task in self._held if task in reply.due or task in due]
+            if not due and self._kept.alone_bytes <= most_bytes:
+                break
+            reply = yield from self._release(due[0] if due else next(iter(self._held)))
+        return reply
+
+    def _release(self, task: int, *failed: int) -> Generator[Action, Any, Reply]:
+        """Store an output that was held and arrive with it, where this worker has not come to run what takes it.
+
+        Args:
+            task: Whose output it is.
+            failed: A task that another attempt has to run, and with it all that is left.
+        """
+        held, payload, began_s = self._held.pop(task), self._kept.payload(task), self._container.now_s()
+        try:
+            output = yield from self._output(task, payload)
+        except OwnFailed as error:
+            return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
+        reply = yield from self._tell(
+            Completion(
+                self._claim,
+                task,
+                output,
+                output_bytes(output),
+                began_s,
+                must_store=True,
+                successors=self._successors(held.waiting),
+                take=0 if failed else held.late,
+                ends=not failed and not self._todo and not self._held,
+            ),
+            *failed,
+        )
         if not reply.ended:
-            self._keep(task, value, payload, stored=reply.stored)
+            for w in held.waiting:
+                if w.task in reply.taken:
+                    self._kept.add(task, w.task)
+            self._kept.share(task)
+            self._kept.release(HELD, (task,))
+        return reply
+
+    def _let_go(self) -> Generator[Action, Any, Reply]:
+        """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
+        container = self._container
+        began_s = container.now_s()
+        until_s = began_s + max(held.wait_s for held in self._held.values())
+        first = next(iter(self._held))
+        reply = Reply()
+        if not self._todo and until_s > began_s:
+            while self._held and not self._todo and (left_s := until_s - container.now_s()) > 0:
+                message = yield from container.listen(min(left_s, container.settings.wait_slice_s))
+                if isinstance(message, News) and (message.run, message.invocation) == self._key:
+                    reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
+            waited_s = container.now_s() - began_s
+            self._event(WorkerWaited(container.now_s(), self._claim.invocation, first, waited_s))
+            for held in self._held.values():
+                held.wait_s = max(0.0, held.wait_s - waited_s)
+            if self._todo or reply.ended:
+                return reply
+        while self._held and not reply.ended:
+            reply = yield from self._obey((yield from self._release(next(iter(self._held)))))
         return reply
 
     def _output(self, task: int, payload: Payload) -> Generator[Action, Any, bytes]:
@@ -568,6 +724,10 @@ class WorkerMachine:
             outcome.logs,
         )
         outputs: dict[int, bytes] = {}
+        while retries and self._held:
+            released = yield from self._release(next(iter(self._held)), task)
+            if released.ended:
+                return released
         if retries:
             # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
             try:
@@ -647,19 +807,14 @@ class WorkerMachine:
         self._flushed_s = self._container.now_s()
         return encode_events(events) if events else b""
 
-    def _flush(self) -> Generator[Action, Any, None]:
-        """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced."""
-        if len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
+    def _flush(self) -> Generator[Action, Any, Reply | None]:
+        """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced.
+
+        One that holds outputs asks every time what has become of them.
+        """
+        if not self._held and len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
-        yield Call(
-            "complete",
-            (
-                Completion(
-                    self._claim, remaining=self._remaining(), events=self._batch(), number=self._container.number()
-                ),
-            ),
-        )
-        return None
+        return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
 
 
 class OwnFailed(Exception):

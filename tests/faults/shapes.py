@@ -9,9 +9,9 @@ from faaslab.graph import DAG, generators, task
 from faaslab.plan import Assignment, Plan
 from faaslab.planners import PlanContext, Planner, plan_dag
 from faaslab.planners.wukong import Wukong
-from faaslab.policy.run_time import Candidate, Choice
+from faaslab.policy.run_time import Candidate, Choice, Hold
 
-PLANNERS = ("wukong", "per_task", "single_worker", "mixed", "leaving", "clustering", "picky")
+PLANNERS = ("wukong", "per_task", "single_worker", "mixed", "leaving", "clustering", "waiting", "picky")
 SEEDED = ("mixed", "picky")
 SIZES = (1769, 3538)
 
@@ -209,7 +209,7 @@ class Leaving:
 
 @dataclass(frozen=True)
 class Pick:
-    """Takes up to three successors, some of them first; a seed decides."""
+    """Takes up to three successors, some of them first, and holds outputs or not; a seed decides."""
 
     seed: int
     name = "pick"
@@ -218,7 +218,8 @@ class Pick:
         """Return the choice."""
         rng = random.Random(f"{self.seed}/{task}/{output_bytes > 1000}")
         first = rng.sample(candidates, rng.randint(0, len(candidates)))
-        return Choice(rng.randint(0, 3), first)
+        hold: Hold = rng.choice(("no", "check", "run", "run"))
+        return Choice(rng.randint(0, 3), first, hold, rng.choice((0.0, 0.0, 0.7)), rng.choice((None, 0, 2)))
 
 
 class Picky:
@@ -235,6 +236,7 @@ OWN: dict[str, Planner] = {
     "mixed": Mixed(),
     "leaving": Leaving(),
     "clustering": Wukong(threshold_bytes=0),
+    "waiting": Wukong(threshold_bytes=0, wait_s=1.0),
     "picky": Picky(),
 }
 """Planners by names that only tests have."""

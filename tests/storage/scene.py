@@ -193,6 +193,7 @@ class RedisDoor:
 
     def arrived(self, run: str, task: int) -> set[int]:
         state = self._client.hget(self._of(run, "next"), str(task)) or b""
+        state = state.removeprefix(b"!")  # some are held
         if state == b"*":
             return {int(upstream) for upstream in self._client.smembers(self._of(run, f"in:{task}"))}
         return set() if state[:1] in (b"", b"=") else {int(upstream) for upstream in state.split(b",")}

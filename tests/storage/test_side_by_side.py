@@ -183,6 +183,7 @@ class SideBySide(RuleBasedStateMachine):
         remaining=st.lists(tasks, max_size=2, unique=True),
         twice=st.booleans(),
         events=batches,
+        hold=st.sampled_from(["no", "no", "check", "run", "run"]),
     )
     def complete(
         self,
@@ -195,13 +196,30 @@ class SideBySide(RuleBasedStateMachine):
         remaining: Any,
         twice: bool,
         events: bytes,
+        hold: str,
     ) -> Any:
         must_store, sink, ends, numbered = flags
         self.number += 1
         number = self.number if numbered else 0
         size = len(output or b"")
+        if hold != "no":
+            output, must_store, sink = None, False, False
         completion = Completion(
-            claim, task, output, size, 0.0, must_store, sink, after, take, tuple(remaining), ends, events, number
+            claim,
+            task,
+            output,
+            size,
+            0.0,
+            must_store,
+            sink,
+            after,
+            take,
+            tuple(remaining),
+            ends,
+            events,
+            number,
+            hold,
+            held_bytes=size % 3,
         )
         answer = self.both(lambda store: store.complete(completion))
         if twice:
@@ -248,6 +266,10 @@ class SideBySide(RuleBasedStateMachine):
     @rule(claim=claims, task=tasks)
     def begin(self, claim: Claim, task: int) -> None:
         self.both(lambda store: store.begin(claim, task))
+
+    @rule(claim=claims)
+    def owned(self, claim: Claim) -> None:
+        self.both(lambda store: store.owned(claim))
 
     @rule(claim=claims)
     def stored(self, claim: Claim) -> None:

@@ -1,6 +1,7 @@
 -- Apply what one finished task changes. ARGV: run, invocation, attempt, container, task, output, has output,
--- output bytes, started, must store, sink, take, remaining, ends, events, call number, number of successors, then
--- for each task, expected, worker, gate, pool. Answers {'ok', stored, ended, taken, n, input pairs... | next...}.
+-- output bytes, started, must store, sink, take, remaining, ends, events, call number, hold, held bytes, number of
+-- successors, then for each task, expected, worker, gate, pool. Answers {'ok', stored, ended, taken, held, due, n,
+-- input pairs... | next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
@@ -9,63 +10,114 @@ if ARGV[16] ~= '0' and tonumber(ARGV[16]) < tonumber(claimed.number) then
   return {'fenced', 'call ' .. ARGV[16] .. ' of ' .. inv .. ' was overtaken by call ' .. claimed.number}
 end
 
-local take, ends, successors = tonumber(ARGV[12]), ARGV[14] == '1', tonumber(ARGV[17])
+local take, ends, successors = tonumber(ARGV[12]), ARGV[14] == '1', tonumber(ARGV[19])
+local again, keeps = ARGV[16] ~= '0' and ARGV[16] == claimed.number, ARGV[17] ~= 'no'
 local waiting = R(run, 'next')
-local taken, given, wants, asked = {}, {}, {}, {}
-for i = 1, successors do
-  local at = 13 + 5 * i
-  local s, expected, worker = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
-  local state = call('HGET', waiting, s) or ''
-  if string.sub(state, 1, 1) == '=' then
-    -- Owned by this very invocation and recorded: this call was applied before and its answer got lost.
-    if state == '=' .. inv and contains(claimed.tasks, s) then taken[#taken + 1] = s end
-  else
-    local upstreams
-    if expected == 1 then
-      upstreams = task
-    elseif expected <= NARROW then
-      if state == '' then
-        call('HSET', waiting, s, task)
-      elseif not contains(state, task) then
-        local _, commas = string.gsub(state, ',', '')
-        state = state .. ',' .. task
-        if commas + 2 >= expected then upstreams = state else call('HSET', waiting, s, state) end
-      end
-    else
-      local key = R(run, 'in:' .. s)
-      if state == '' then
-        call('HSET', waiting, s, '*')
-        call('SADD', R(run, 'wide'), s)
-      end
-      if call('SADD', key, task) == 1 and call('SCARD', key) >= expected then
-        call('UNLINK', key)
-        call('SREM', R(run, 'wide'), s)
-        upstreams = ''
+local taken, given, wants, asked, touched = {}, {}, {}, {}, false
+
+local function take_on(s, upstreams)
+  taken[#taken + 1] = s
+  for _, upstream in ipairs(split(upstreams)) do
+    if upstream ~= task and not asked[upstream] then
+      wants[#wants + 1] = upstream
+      asked[upstream] = true
+    end
+  end
+end
+
+if again then
+  -- This call was applied before and its answer got lost.
+  for _, s in ipairs(split(claimed.tasks)) do
+    if not contains(ARGV[13], s) then taken[#taken + 1] = s end
+  end
+elseif keeps then
+  local needed, later = false, {}
+  for i = 1, successors do
+    local at = 15 + 5 * i
+    local s, expected = ARGV[at], tonumber(ARGV[at + 1])
+    if string.sub(call('HGET', waiting, s) or '', 1, 1) ~= '=' then
+      local ready, arrived = lacks_only(run, s, expected, task, inv)
+      local elsewhere = ARGV[at + 2] ~= '' or ARGV[at + 4] ~= claimed.pool
+      if ready and not elsewhere and #taken < take then
+        take_on(s, expected <= NARROW and arrived or '')
+        give(run, s, inv)
+      else
+        if ready or elsewhere then needed = true end
+        later[#later + 1] = at
       end
     end
-    if upstreams then
-      if worker == '' and #taken < take and ARGV[at + 4] == claimed.pool then
+  end
+  if ARGV[17] == 'run' and not needed and (#taken > 0 or claimed.given ~= '' or not ends) then
+    for _, at in ipairs(later) do hold(run, ARGV[at], tonumber(ARGV[at + 1]), task, inv, ARGV[18]) end
+  end
+else
+  for i = 1, successors do
+    local at = 15 + 5 * i
+    local s, expected, worker = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+    local state = call('HGET', waiting, s) or ''
+    local kind = string.sub(state, 1, 1)
+    if kind == '=' then
+      -- Owned by this very invocation and recorded: this call was applied before and its answer got lost.
+      if state == '=' .. inv and contains(claimed.tasks, s) and not contains(ARGV[13], s) then
         taken[#taken + 1] = s
-        call('HSET', waiting, s, '=' .. inv)
-        for _, upstream in ipairs(split(upstreams)) do
-          if upstream ~= task and not asked[upstream] then
-            wants[#wants + 1] = upstream
-            asked[upstream] = true
-          end
+      end
+    else
+      local upstreams
+      if kind == '!' then
+        touched = true
+        upstreams = arrive_at_held(run, s, expected, task, inv)
+      elseif expected == 1 then
+        upstreams = task
+      elseif expected <= NARROW then
+        if state == '' then
+          call('HSET', waiting, s, task)
+        elseif not contains(state, task) then
+          local _, commas = string.gsub(state, ',', '')
+          state = state .. ',' .. task
+          if commas + 2 >= expected then upstreams = state else call('HSET', waiting, s, state) end
         end
       else
-        given[#given + 1] = at
-        given[#given + 1] = upstreams
+        local key = R(run, 'in:' .. s)
+        if state == '' then
+          call('HSET', waiting, s, '*')
+          call('SADD', R(run, 'wide'), s)
+        end
+        if call('SADD', key, task) == 1 and call('SCARD', key) >= expected then
+          call('UNLINK', key)
+          call('SREM', R(run, 'wide'), s)
+          upstreams = ''
+        end
+      end
+      if upstreams then
+        if worker == '' and #taken < take and ARGV[at + 4] == claimed.pool then
+          call('HSET', waiting, s, '=' .. inv)
+          take_on(s, upstreams)
+        else
+          given[#given + 1] = at
+          given[#given + 1] = upstreams
+        end
       end
     end
   end
 end
 
-local stored, ended = 0, ends and #taken == 0
+local elected = again and '' or claimed.given
+if not again and (keeps or touched) then elected = get(run, inv, 'e')[1] end
+for _, s in ipairs(split(elected)) do taken[#taken + 1] = s end
+local names = table.concat(taken, ',')
+local others = successors > 0
+if others and #taken > 0 then
+  others = false
+  for i = 1, successors do
+    if not contains(names, ARGV[15 + 5 * i]) then others = true end
+  end
+end
+
+local stored = 0
 local sink = ARGV[11] == '1'
-if ARGV[7] == '1' and (ARGV[10] == '1' or sink or successors > #taken) then
+if ARGV[7] == '1' and (ARGV[10] == '1' or sink or others) then
   stored = 1
-  if call('HSETNX', R(run, 'out'), task, ARGV[6]) == 1 then
+  if not again and call('HSETNX', R(run, 'out'), task, ARGV[6]) == 1 then
     event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
       bytes = tonumber(ARGV[8]), duration_s = started > 0 and math.max(0, NOW - started) or 0})
     if sink then call('HINCRBY', R(run, 'meta'), 'sinks_left', -1) end
@@ -94,22 +146,41 @@ for i = 1, #given, 2 do
   end
 end
 
-local names = table.concat(taken, ',')
-local left = 1
+-- For which successors the output is held, and what has to be stored.
+local held, due = {}, claimed.due
+if not again and (keeps or touched) then due = get(run, inv, 'o')[1] end
+if keeps then
+  local open = 0
+  for i = 1, successors do
+    local s = ARGV[15 + 5 * i]
+    local state = call('HGET', waiting, s) or ''
+    local kind = string.sub(state, 1, 1)
+    if again and contains(claimed.given, s) then
+      -- It is this worker's, which has not been told yet.
+      open = open + 1
+      held[#held + 1] = s
+    elseif kind ~= '=' then
+      open = open + 1
+      if kind == '!' and call('HEXISTS', R(run, 'held:' .. s), task) == 1 then held[#held + 1] = s end
+    end
+  end
+  if open > #held and not contains(due, task) then due = joined(due, task) end
+end
+
+local left, ended = 1, ends and #taken == 0 and due == ''
 if ended then
   left = end_attempt(run, inv, attempt, c, 'ended', claimed)
-else
-  local remaining = ARGV[13]
-  if remaining == '' or names == '' then remaining = remaining .. names else remaining = remaining .. ',' .. names end
-  set(run, inv, 't', remaining, 'u', '', 'n', ARGV[16])
+elseif not again then
+  set(run, inv, 't', joined(ARGV[13], names), 'u', '', 'n', ARGV[16])
+  if elected ~= '' then set(run, inv, 'e', '') end
 end
 if left == 0 or (sink and stored == 1) then settle(run) end
 -- What was applied before tells nothing new.
-publish(run, (ARGV[16] == '0' or ARGV[16] ~= claimed.number) and ARGV[15] or '')
-local reply = {'ok', stored, ended and 1 or 0, names, 0}
+publish(run, again and '' or ARGV[15])
+local reply = {'ok', stored, ended and 1 or 0, names, table.concat(held, ','), due, 0}
 if ended then return take_pending(c, claimed.pool, reply, true) end
 if #wants > 0 then
   small(run, wants, claimed.inline, reply, '')
-  reply[5] = (#reply - 5) / 2
+  reply[7] = (#reply - 7) / 2
 end
 return reply

@@ -25,11 +25,16 @@
 --   cuts            hash    invocation -> part of a large DAG that it can still reach; `structure` then begins with `*`
 --   out             hash    task -> framed payload or blob reference; first writer wins
 --   next            hash    task -> "=<invocation>" that runs it, as soon as all its inputs have arrived; before that
---                           the upstream tasks that have, as "3,7", or "*": they are in a set of their own
+--                           the upstream tasks that have, as "3,7", or "*": they are in a set of their own; with "!"
+--                           before that, workers hold some of the others
 --   in:<task>       set     upstream tasks that have arrived at a wide fan-in, until it is owned
 --   wide            set     tasks that have such a set
+--   held:<task>     hash    upstream task -> "<bytes>|<invocation>" whose worker holds its output, until <task> is owned
+--   heldin          set     tasks that have such a hash
+--   holds           hash    upstream task -> in how many of them it is
 --   inv             hash    "<invocation>:<f>" with f = s(tate) a(ttempt) c(ontainer) p(ool) t(asks) u(pstreams of the
 --                           first task) g(ate) w(aits for) q (requested) l(apses) n(umber of its last completion)
+--                           e (tasks it was given since) o (tasks whose outputs it has to store) h (held inputs)
 --                           b(ell: last attempt that watched anything)
 --   watch           hash    task that is not stored -> "<invocation>|<attempt>|<container>" of who watches it, a line each
 --   tries           hash    task -> failed attempts
@@ -170,7 +175,7 @@ local function activate(run, inv, by, a, p, t, u)
   local c = call('RPOP', L .. 'idle:' .. p)
   local q = seconds(NOW)
   set(run, inv, 's', c and 'assigned' or 'pending', 'a', a, 'c', c or '', 'p', p, 't', t, 'u', u, 'q', q, 'g', '-1',
-    'w', '-1', 'n', '0')
+    'w', '-1', 'n', '0', 'e', '', 'o', '', 'h', '0')
   local entry = run .. '|' .. inv .. '|' .. a
   if c then
     call('HSET', L .. 'assigned', c, entry)
@@ -236,9 +241,205 @@ local function end_run(run, state, reason, report)
   unqueue(run)
 end
 
+local function joined(one, other)
+  if one == '' or other == '' then return one .. other end
+  return one .. ',' .. other
+end
+
+-- How many inputs of a task have arrived, those as "3,7" or "*", and how many are held by workers.
+local function inputs(run, s)
+  local state = call('HGET', R(run, 'next'), s) or ''
+  local held = 0
+  if string.sub(state, 1, 1) == '!' then
+    state = string.sub(state, 2)
+    held = call('HLEN', R(run, 'held:' .. s))
+  end
+  if state == '*' then return call('SCARD', R(run, 'in:' .. s)), state, held end
+  if state == '' then return 0, state, held end
+  local _, commas = string.gsub(state, ',', '')
+  return commas + 1, state, held
+end
+
+-- An output is not held for a task any more; if it is for none, nobody has to store it. The caller corrects `next`.
+local function drop(run, s, upstream)
+  local key = R(run, 'held:' .. s)
+  local edge = call('HGET', key, upstream)
+  if not edge then return end
+  call('HDEL', key, upstream)
+  if call('EXISTS', key) == 0 then call('SREM', R(run, 'heldin'), s) end
+  local holder = string.match(edge, '^%d+|(.*)$')
+  call('HINCRBY', R(run, 'inv'), holder .. ':h', -1)
+  if call('HINCRBY', R(run, 'holds'), upstream, -1) == 0 then
+    call('HDEL', R(run, 'holds'), upstream)
+    local due = get(run, holder, 'o')[1]
+    if due ~= '' then
+      local others = {}
+      for _, other in ipairs(split(due)) do
+        if other ~= upstream then others[#others + 1] = other end
+      end
+      set(run, holder, 'o', table.concat(others, ','))
+    end
+  end
+end
+
+-- Make an invocation the owner of a task that is ready for it.
+local function give(run, s, owner)
+  local state = call('HGET', R(run, 'next'), s) or ''
+  if string.sub(state, 1, 1) == '!' then
+    for _, upstream in ipairs(call('HKEYS', R(run, 'held:' .. s))) do drop(run, s, upstream) end
+    state = string.sub(state, 2)
+  end
+  if state == '*' then
+    call('UNLINK', R(run, 'in:' .. s))
+    call('SREM', R(run, 'wide'), s)
+  end
+  call('HSET', R(run, 'next'), s, '=' .. owner)
+end
+
+-- Tell a holder, if it is not the one that calls, that the next answer has something for it.
+local function tell(run, inv, me)
+  if inv ~= me then push(get(run, inv, 'c')[1], 'kind', 'news', 'run', run, 'invocation', inv) end
+end
+
+-- None of a task's inputs is missing: give it to the only holder, or have all others store what they hold.
+local function elect(run, s, me, fresh)
+  local key = R(run, 'held:' .. s)
+  -- Of many, most are about to store.
+  if not fresh and call('HLEN', key) > NARROW then return end
+  local edges, holders, total, first = call('HGETALL', key), {}, {}, {}
+  local upstreams, holder_of = {}, {}
+  for i = 1, #edges, 2 do
+    local upstream = tonumber(edges[i])
+    local bytes, holder = string.match(edges[i + 1], '^(%d+)|(.*)$')
+    if not total[holder] then
+      holders[#holders + 1] = holder
+      total[holder], first[holder] = 0, upstream
+    end
+    total[holder] = total[holder] + tonumber(bytes)
+    first[holder] = math.min(first[holder], upstream)
+    upstreams[#upstreams + 1] = upstream
+    holder_of[upstream] = holder
+  end
+  local owner = holders[1]
+  for _, holder in ipairs(holders) do
+    if total[holder] > total[owner] or (total[holder] == total[owner] and first[holder] < first[owner]) then
+      owner = holder
+    end
+  end
+  if #holders == 1 then
+    set(run, owner, 'e', joined(get(run, owner, 'e')[1], s))
+    give(run, s, owner)
+    tell(run, owner, me)
+    return
+  end
+  table.sort(upstreams)
+  local told, is_told = {}, {}
+  for _, upstream in ipairs(upstreams) do
+    local holder = holder_of[upstream]
+    if holder ~= owner then
+      local due = get(run, holder, 'o')[1]
+      if not contains(due, upstream) then
+        set(run, holder, 'o', joined(due, tostring(upstream)))
+        if not is_told[holder] then
+          is_told[holder] = true
+          told[#told + 1] = holder
+        end
+      end
+    end
+  end
+  for _, holder in ipairs(told) do tell(run, holder, me) end
+end
+
+-- Record an input of a task some of whose inputs are held. Answers the upstream tasks if it was the last one and no
+-- worker holds one any more ('' for many), otherwise nil.
+local function arrive_at_held(run, s, expected, task, me)
+  local n, state, held = inputs(run, s)
+  local before = n + held
+  drop(run, s, task)
+  if expected <= NARROW then
+    if not contains(state, task) then
+      state = joined(state, task)
+      n = n + 1
+    end
+  else
+    if state == '' then call('SADD', R(run, 'wide'), s) end
+    state = '*'
+    call('SADD', R(run, 'in:' .. s), task)
+    n = call('SCARD', R(run, 'in:' .. s))
+  end
+  held = call('HLEN', R(run, 'held:' .. s))
+  call('HSET', R(run, 'next'), s, (held > 0 and '!' or '') .. state)
+  if held > 0 then
+    if n + held >= expected then elect(run, s, me, before < expected) end
+    return nil
+  end
+  if n < expected then return nil end
+  if state ~= '*' then return state end
+  call('UNLINK', R(run, 'in:' .. s))
+  call('SREM', R(run, 'wide'), s)
+  return ''
+end
+
+-- Whether a task is ready for an invocation that has the output of `task`: all else has arrived, or it holds it.
+local function lacks_only(run, s, expected, task, me)
+  local n, state, held = inputs(run, s)
+  local there
+  if state == '*' then
+    there = call('SISMEMBER', R(run, 'in:' .. s), task) == 1
+  else
+    there = contains(state, task)
+  end
+  if held > 0 then
+    local edges = call('HGETALL', R(run, 'held:' .. s))
+    for i = 1, #edges, 2 do
+      if string.match(edges[i + 1], '^%d+|(.*)$') == me then
+        n = n + 1
+        there = there or edges[i] == task
+      end
+    end
+  end
+  return n + (there and 0 or 1) >= expected, state
+end
+
+-- Hold the output of `task` for a task that waits for it.
+local function hold(run, s, expected, task, me, bytes)
+  local n, state, held = inputs(run, s)
+  if state == '*' then
+    if call('SISMEMBER', R(run, 'in:' .. s), task) == 1 then return end
+  elseif contains(state, task) then
+    return
+  end
+  if call('HSETNX', R(run, 'held:' .. s), task, bytes .. '|' .. me) == 0 then return end
+  if held == 0 then
+    call('SADD', R(run, 'heldin'), s)
+    call('HSET', R(run, 'next'), s, '!' .. state)
+  end
+  call('HINCRBY', R(run, 'holds'), task, 1)
+  call('HINCRBY', R(run, 'inv'), me .. ':h', 1)
+  if n + held + 1 >= expected then elect(run, s, me, true) end
+end
+
+-- What an attempt held is missing again, and what it was given has to be run by the next one.
+local function let_go(run, inv)
+  local got = get(run, inv, 'teh')
+  if got[3] ~= '0' then
+    for _, s in ipairs(call('SMEMBERS', R(run, 'heldin'))) do
+      local edges = call('HGETALL', R(run, 'held:' .. s))
+      for i = 1, #edges, 2 do
+        if string.match(edges[i + 1], '^%d+|(.*)$') == inv then drop(run, s, edges[i]) end
+      end
+      if call('EXISTS', R(run, 'held:' .. s)) == 0 then
+        call('HSET', R(run, 'next'), s, string.sub(call('HGET', R(run, 'next'), s), 2))
+      end
+    end
+  end
+  set(run, inv, 't', joined(got[1], got[2]), 'e', '', 'o', '', 'h', '0')
+end
+
 -- End an attempt; what comes after it is the caller's business: at least `take_pending` for the container. Answers how
 -- many invocations of the run are left.
 local function end_attempt(run, inv, attempt, c, reason, claimed)
+  if call('EXISTS', R(run, 'heldin')) == 1 or call('HGET', R(run, 'inv'), inv .. ':e') ~= '' then let_go(run, inv) end
   set(run, inv, 's', 'ended', 'c', '', 'w', '-1')
   if claimed.waits_for ~= '-1' then call('ZREM', L .. 'waiting', c) end
   if claimed.watches == attempt then ring(c) end
@@ -300,6 +501,7 @@ local function lapse(c, reason)
   event({type = 'ContainerExited', at_s = NOW, container = c, reason = reason})
   event({type = 'WorkerExited', at_s = NOW, invocation = inv, attempt = tonumber(attempt), container = c, reason = reason})
   live(run, -1)
+  let_go(run, inv)
   local lapses = call('HINCRBY', R(run, 'inv'), inv .. ':l', 1)
   call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
   if lapses > tonumber(call('HGET', R(run, 'meta'), 'lapses')) then
@@ -315,12 +517,12 @@ end
 local function fenced(run, inv, attempt, c)
   local meta = call('HMGET', R(run, 'meta'), 'status', 'inline', 'watched')
   if meta[1] ~= 'running' then return {'fenced', 'run ' .. run .. ' is ' .. (meta[1] or 'not known to the store')} end
-  local got = get(run, inv, 'sacptnwb')
+  local got = get(run, inv, 'sacptnwbeo')
   if got[1] ~= 'assigned' or got[2] ~= attempt or got[3] ~= c then
     return {'fenced', c .. ' no longer owns attempt ' .. attempt .. ' of ' .. inv}
   end
-  return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], watches = got[8],
-    inline = tonumber(meta[2]), watched = meta[3]}
+  return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], watches = got[8], given = got[9],
+    due = got[10], inline = tonumber(meta[2]), watched = meta[3]}
 end
 
 -- Whether all inputs of a task have arrived.
@@ -347,8 +549,9 @@ local function delete_run(run)
   unqueue(run)
   for _, key in ipairs(call('SMEMBERS', R(run, 'blobs'))) do call('UNLINK', key) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
+  for _, task in ipairs(call('SMEMBERS', R(run, 'heldin'))) do call('UNLINK', R(run, 'held:' .. task)) end
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
-    'events', 'watch'}) do
+    'events', 'watch', 'heldin', 'holds'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
