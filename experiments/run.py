@@ -16,12 +16,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from experiments import optimality, planner_quality, planners, planning_time, sla_coverage
+from experiments import ablation, optimality, planner_quality, planners, planning_time, sla_coverage
 from experiments.saving import RESULTS, results_folder
 from faaslab.errors import ConfigError, FaaSLabError, LauncherError
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-STUDIES: dict[str, ModuleType] = {planners.STUDY: planners}
+STUDIES: dict[str, ModuleType] = {module.STUDY: module for module in (planners, ablation)}
 """Studies with a notebook of their name."""
 TABLE_STUDIES: dict[str, ModuleType] = {
     module.STUDY: module for module in (planner_quality, optimality, planning_time, sla_coverage)

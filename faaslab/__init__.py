@@ -65,6 +65,7 @@ __all__ = [
     "close",
     "Trace",
     "compare_runs",
+    "ablation",
     "History",
     # stores
     "RedisStorage",
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from faaslab.storage import MemoryStorage, RedisStorage
     from faaslab.trace import Trace
     from faaslab.trace.wfformat import to_wfformat
+    from faaslab.viz.ablation import ablation
     from faaslab.viz.run_comparison import compare_runs
 else:
     _MODULE_OF = {
@@ -151,6 +153,7 @@ else:
         "close": "faaslab.client",
         "Trace": "faaslab.trace",
         "compare_runs": "faaslab.viz.run_comparison",
+        "ablation": "faaslab.viz.ablation",
         "History": "faaslab.model.history",
         "RedisStorage": "faaslab.storage",
         "MemoryStorage": "faaslab.storage",

@@ -1,6 +1,6 @@
 """Workflows that studies run, one file each; every one says what its result must be."""
 
-from experiments.workflows import matrix_multiply, tree_reduction, word_count
+from experiments.workflows import broadcast, matrix_multiply, tree_reduction, word_count
 from experiments.workflows.workflow import Workflow, WrongResult
 
-__all__ = ["Workflow", "WrongResult", "matrix_multiply", "tree_reduction", "word_count"]
+__all__ = ["Workflow", "WrongResult", "broadcast", "matrix_multiply", "tree_reduction", "word_count"]

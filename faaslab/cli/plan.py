@@ -9,7 +9,7 @@ import typer
 from faaslab.cli.workflows import load_workflow
 from faaslab.errors import ConfigError
 from faaslab.model.sla import Sla
-from faaslab.plan import Predicted
+from faaslab.plan import OPTIMIZATIONS, Predicted
 from faaslab.planners import PLANNERS, compare
 
 Workflow = Annotated[
@@ -19,6 +19,10 @@ PlannerName = Annotated[str, typer.Option(help=f"How to plan it: {', '.join(PLAN
 Sizes = Annotated[str, typer.Option(help="Allowed worker sizes in MiB, for instance 512,1024,2048.")]
 PlatformName = Annotated[str, typer.Option(help="What it is for: lambda, openwhisk, this machine or none.")]
 SlaName = Annotated[str, typer.Option("--sla", help="average, or the percentile of what is predicted, like p90.")]
+Optimizations = Annotated[
+    str,
+    typer.Option(help=f"Those that may be used, separated by commas, 'all', or 'none': {', '.join(OPTIMIZATIONS)}."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -27,6 +31,13 @@ def _sizes(text: str) -> dict[str, Any]:
         return {"sizes": [int(size) for size in text.split(",")]} if text else {}
     except ValueError:
         raise ConfigError(f"--sizes is {text!r}, must be whole numbers of MiB like 512,1024,2048") from None
+
+
+def optimizations_of(text: str) -> dict[str, Any]:
+    """Return the argument of planning that says which optimizations may be used; none: the two that are always on."""
+    if not text:
+        return {}
+    return {"optimizations": [] if text == "none" else text if text == "all" else text.split(",")}
 
 
 def _objective(text: str) -> str | float:
@@ -41,6 +52,7 @@ def plan(
     planner: PlannerName = "all",
     sizes: Sizes = "",
     platform: PlatformName = "lambda",
+    optimizations: Optimizations = "",
     objective: Annotated[
         str, typer.Option(help="makespan, cost, or how many seconds of makespan a dollar is worth.")
     ] = "makespan",
@@ -59,6 +71,7 @@ def plan(
         load_workflow(workflow),
         names,
         **_sizes(sizes),
+        **optimizations_of(optimizations),
         platform=platform,
         objective=_objective(objective),
         deadline_s=deadline_s,
@@ -90,6 +103,7 @@ def simulate(
     planner: PlannerName = "wukong",
     sizes: Sizes = "",
     platform: PlatformName = "lambda",
+    optimizations: Optimizations = "",
     sla: Annotated[
         str, typer.Option("--sla", help="Tell also what many runs come to: average, or a percentile like p90.")
     ] = "",
@@ -103,7 +117,8 @@ def simulate(
 
     dag = load_workflow(workflow)
     predicting: dict[str, Any] = {"sla": sla, "predict": True} if sla else {"predict": False}
-    chosen = dag.plan(planner, platform=platform, **_sizes(sizes), seed=seed or 0, **predicting)
+    planning = {**_sizes(sizes), **optimizations_of(optimizations), **predicting}
+    chosen = dag.plan(planner, platform=platform, seed=seed or 0, **planning)
     metrics: dict[str, Any] = dict(simulated(dag, chosen, platform=platform, seed=seed).metrics)
     if as_json:
         if sla:

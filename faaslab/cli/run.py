@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from faaslab.cli.plan import Optimizations, optimizations_of
 from faaslab.cli.workflows import load_workflow
 from faaslab.client import Lab
 from faaslab.client.lab import LAUNCHERS, launcher_named
@@ -15,6 +16,7 @@ def run(
     workflow: Annotated[str, typer.Argument(help="module:workflow, a task, a DAG or a function that returns one.")],
     planner: Annotated[str, typer.Option(help="How to plan it.")] = "wukong",
     launcher: Annotated[str, typer.Option(help=f"Where to run it: {', '.join(LAUNCHERS)}.")] = "process",
+    optimizations: Optimizations = "",
     requirements: Annotated[
         Path | None, typer.Option("--requirements", "-r", help="Requirements file: what its tasks import.")
     ] = None,
@@ -25,7 +27,7 @@ def run(
     dag = load_workflow(workflow)
     needed = {} if requirements is None else {"requirements": str(requirements)}
     with Lab(launcher_named(launcher, **needed)) as lab:
-        started = lab.submit(dag, planner=planner)
+        started = lab.submit(dag, planner=planner, **optimizations_of(optimizations))
         try:
             result = started.result(timeout_s)
         except TimeoutError:

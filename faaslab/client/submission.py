@@ -7,6 +7,7 @@ from faaslab.errors import PlanError
 from faaslab.graph import DAG
 from faaslab.graph.pickling import local_modules_by_value, serialize
 from faaslab.plan import Plan
+from faaslab.policy.optimization import works
 from faaslab.protocol.messages import RUN_TIME, RunSpec, Start, pool_of
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.wire import Assignments, encode, reachable
@@ -55,7 +56,7 @@ def assignments(plan: Plan) -> Assignments:
         prewarms=tuple(
             (-1 if one.after is None else one.after, one.size_mib, one.delay_s, one.count) for one in told.prewarms
         ),
-        own=_pickled(told.own, f"optimization {told.own[0].name!r}") if told.own else b"",
+        own=_pickled(told.own, f"optimization {told.own[0].name!r}") if any(map(works, told.own)) else b"",
     )
 
 

@@ -2,7 +2,8 @@
 
 User code runs where the call was made, so that ``pdb``, ``print`` and exceptions work as in plain Python. Containers
 are the state machines of all other launchers and take turns: one that waits for a message lets the others go on.
-Delays are not emulated, ``timeout_s`` is not enforced, and nothing is started or left behind.
+Delays are not emulated, ``timeout_s`` is not enforced, nothing is preloaded (there is nothing that could go on while a
+task executes), and nothing is started or left behind.
 """
 
 import math
@@ -21,7 +22,7 @@ from faaslab.protocol.messages import RunStatus
 from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.trace.events import AnyEvent, decode_events
-from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Sleep, Turn
+from faaslab.worker.actions import Action, Assist, Call, ContainerSettings, Execute, Listen, Sleep, Turn
 from faaslab.worker.container import Container
 
 PAUSE_S = 0.01
@@ -188,6 +189,8 @@ class _Round:
                     answer = execute_here(action)
                 elif isinstance(action, Turn):
                     answer = None
+                elif isinstance(action, Assist):
+                    answer = False
                 elif isinstance(action, Listen):
                     # No message gets lost here, so that waiting again after a while is not needed.
                     answer = self._storage.listen(turn.name, action.cursor, 0.0)

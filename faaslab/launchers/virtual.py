@@ -55,8 +55,9 @@ from faaslab.protocol.report import ErrorReport
 from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.trace.events import AnyEvent, decode_events
-from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen, Outcome, Turn
+from faaslab.worker.actions import Action, Assist, Await, Call, ContainerSettings, Execute, Listen, Outcome, Turn, Wait
 from faaslab.worker.container import Container
+from faaslab.worker.shelf import Shelf
 
 EPOCH_S = 1_000_000_000.0
 """Where virtual time begins."""
@@ -206,6 +207,26 @@ class _Container:
     """Counts what it was woken by: an answer or a timer of an earlier moment is not for it any more."""
     late_until_s: float = 0.0
     late_cursor: str = ""
+    awaiting: Await | None = None
+    waiting: Wait | None = None
+    assistant: "_Assistant | None" = None
+
+
+@dataclass(slots=True)
+class _Assistant:
+    """What a container's machine has going on besides; like a container, it does one thing at a time."""
+
+    life: Generator[Action, Any, None]
+    shelf: Shelf
+    moment: int = 0
+    awaiting: Await | None = None
+    waiting: Wait | None = None
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End it; what it has in flight stays in flight."""
+        self.moment += 1
+        self.awaiting = self.waiting = None
+        self.shelf.end(error)
 
 
 class _World:
@@ -364,9 +385,13 @@ class _World:
     def _die(self, container: _Container, *, noticed: bool) -> None:
         """End a container; what it has in flight stays in flight."""
         container.alive = False
-        container.listening = None
+        container.listening = container.awaiting = container.waiting = None
         container.moment += 1
         container.life.close()
+        if container.assistant is not None:
+            container.assistant.life.close()
+            container.assistant.end()
+            container.assistant = None
         if container.executing is not None:
             container.executing.ended_s = self._clock.s
             container.executing = None
@@ -405,17 +430,24 @@ class _World:
 
     # -- containers -----------------------------------------------------------------------------------------------
 
-    def _resume(self, container: _Container, moment: int, answer: Any, error: StorageError | None) -> None:
-        """Give a container the answer it waits for and perform its next action."""
+    def _resume(self, container: _Container | _Assistant, moment: int, answer: Any, error: StorageError | None) -> None:
+        """Give a container or an assistant the answer it waits for and perform its next action."""
         if container.moment != moment:
             return
         container.moment += 1
+        container.awaiting = container.waiting = None
+        if isinstance(container, _Assistant):
+            self._assist(container, answer, error)
+            return
         container.listening = None
         container.executing = None
         try:
             action = container.life.send(answer) if error is None else container.life.throw(error)
-            while isinstance(action, Turn):
-                action = container.life.send(None)
+            while isinstance(action, Turn | Assist):
+                if isinstance(action, Assist):
+                    container.assistant = _Assistant(action.life, action.shelf)
+                    self._after(0.0, _CONTAINER, self._resume, container.assistant, 0, None, None)
+                action = container.life.send(isinstance(action, Assist) or None)
         except StopIteration:
             container.alive = False
             self._launched.pop(container.name, None)
@@ -434,6 +466,8 @@ class _World:
         elif isinstance(action, Listen):
             container.listening = action
             self._after(action.wait_s, _CONTAINER, self._listened, container, container.moment)
+        elif isinstance(action, Await | Wait):
+            self._wait(container, action)
         else:
             self._at(
                 max(self._clock.s, action.until_s), _CONTAINER, self._resume, container, container.moment, None, None
@@ -441,12 +475,35 @@ class _World:
         if crash is not None and crash.after and not isinstance(action, Call):
             self._die(container, noticed=crash.noticed)
 
+    def _assist(self, assistant: _Assistant, answer: Any, error: StorageError | None) -> None:
+        """Give an assistant the answer it waits for and perform its next action."""
+        life = assistant.life
+        try:
+            action = life.send(answer) if error is None else life.throw(error)
+        except StopIteration:
+            assistant.end()
+        except StorageError as ended:
+            assistant.end(ended)
+        else:
+            if isinstance(action, Call):
+                self._send(assistant, action, None)
+            else:
+                assert isinstance(action, Await | Wait)
+                self._wait(assistant, action)
+
+    def _wait(self, who: _Container | _Assistant, action: Await | Wait) -> None:
+        if isinstance(action, Await):
+            who.awaiting = action
+        else:
+            who.waiting = action
+        self._after(action.wait_s, _CONTAINER, self._resume, who, who.moment, None, None)
+
     def _listened(self, container: _Container, moment: int) -> None:
         """End a wait without a message; one that got lost is behind the cursor for good."""
         if container.moment == moment and container.listening is not None:
             self._resume(container, moment, (container.listening.cursor, None), None)
 
-    def _send(self, container: _Container, action: Call, crash: CrashContainer | None) -> None:
+    def _send(self, container: _Container | _Assistant, action: Call, crash: CrashContainer | None) -> None:
         if action.method == "put_blob":
             run, key, chunks = action.args
             # The chunks are views of a value that others may change before a second copy of this call arrives.
@@ -455,7 +512,9 @@ class _World:
         delay_s = self._latency_s() + self._travel_s(action.args)
         self._after(delay_s, _STORE, self._apply, container, container.moment, action, crash)
 
-    def _apply(self, container: _Container, moment: int, action: Call, crash: CrashContainer | None) -> None:
+    def _apply(
+        self, container: _Container | _Assistant, moment: int, action: Call, crash: CrashContainer | None
+    ) -> None:
         """Let a call arrive at the store, and its answer travel back."""
         number = self._calls
         self._calls += 1
@@ -465,10 +524,11 @@ class _World:
             return
         self._in_flight -= 1
         answer, error = self._call(action)
-        if action.method == "register":
-            self._launched.pop(container.name, None)
-        if crash is not None and crash.after and container.moment == moment:
-            self._die(container, noticed=crash.noticed)
+        if isinstance(container, _Container):
+            if action.method == "register":
+                self._launched.pop(container.name, None)
+            if crash is not None and crash.after and container.moment == moment:
+                self._die(container, noticed=crash.noticed)
         if isinstance(fault, DuplicateCall):
             self._in_flight += 1
             self._after(fault.by_s, _STORE, self._apply_again, action)
@@ -485,8 +545,8 @@ class _World:
         self._in_flight -= 1
         self._call(action)
 
-    def _call(self, action: Call) -> tuple[Any, StorageError | None]:
-        self._journal.calls[action.method] += 1
+    def _call(self, action: Call, *, counted: bool = True) -> tuple[Any, StorageError | None]:
+        self._journal.calls[action.method] += counted
         try:
             return getattr(self._storage, action.method)(*action.args), None
         except StorageError as refused:
@@ -517,6 +577,9 @@ class _World:
         """Wake containers that wait for a message which is there now."""
         now_s = self._clock.s
         for container in list(self._containers.values()):
+            self._wake(container)
+            if container.assistant is not None:
+                self._wake(container.assistant)
             waiting = container.listening
             if waiting is None:
                 continue
@@ -541,6 +604,21 @@ class _World:
                 container.moment += 1
                 delay_s = self._latency_s() + self._travel_s(message)
                 self._after(delay_s, _CONTAINER, self._resume, container, container.moment, answer, None)
+
+    def _wake(self, who: _Container | _Assistant) -> None:
+        """Let go on what waits for a change that is there now."""
+        awaited, waited = who.awaiting, who.waiting
+        if awaited is not None and awaited.shelf.version != awaited.version:
+            who.awaiting = None
+            who.moment += 1
+            self._after(0.0, _CONTAINER, self._resume, who, who.moment, None, None)
+        if waited is not None:
+            answer, error = self._call(Call(waited.method, (*waited.args, 0.0)), counted=False)
+            if answer is not None or error is not None:
+                who.waiting = None
+                who.moment += 1
+                delay_s = self._latency_s() + self._travel_s(answer)
+                self._after(delay_s, _CONTAINER, self._resume, who, who.moment, answer, error)
 
     # -- times ----------------------------------------------------------------------------------------------------
 

@@ -35,10 +35,7 @@ def check_plan(dag: DagView, plan: Plan) -> None:
         raise PlanError(f"the plan has {len(plan.assignments)} assignments for {len(dag)} tasks: {where}")
     if plan.reasons and len(plan.reasons) != len(dag):
         raise PlanError(f"the plan has {len(plan.reasons)} reasons for {len(dag)} tasks; give one each, or none")
-    told = plan.instructions
-    # Those of one's own: workers have a part in them, or they have only changed the plan.
-    own = {one.name for one in told.own} | {saving.optimization for saving in told.savings}
-    for unknown in sorted(plan.optimizations - set(OPTIMIZATIONS) - own):
+    for unknown in sorted(plan.optimizations - {*OPTIMIZATIONS, *(one.name for one in plan.instructions.own)}):
         raise PlanError(f"unknown optimization {unknown!r}; known: {', '.join(OPTIMIZATIONS)}")
     if plan.policy is not None:
         check_policy(plan.policy)

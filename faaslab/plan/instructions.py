@@ -1,6 +1,5 @@
 """What a plan says beyond who runs what: the optimizations that work task by task, and what they should save."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faaslab.policy.optimization import Optimization
@@ -69,7 +68,7 @@ class Instructions:
         stream: Tasks whose outputs are offered to workers that wait for them while they are uploaded.
         duplicates: What may be computed twice.
         prewarms: Empty invocations.
-        own: Optimizations of one's own whose worker part is in force.
+        own: Optimizations of one's own.
         savings: What each optimization that was asked for should save.
     """
 
@@ -79,8 +78,3 @@ class Instructions:
     prewarms: tuple[Prewarm, ...] = ()
     own: tuple[Optimization, ...] = ()
     savings: tuple[Saving, ...] = ()
-
-
-def named(tasks: Sequence[int], ids: Sequence[str], most: int = 4) -> str:
-    """Return the ids of some tasks, the first few only."""
-    return ", ".join(ids[task] for task in tasks[:most]) + (", …" if len(tasks) > most else "")

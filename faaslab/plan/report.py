@@ -142,7 +142,7 @@ def _savings_html(plan: "Plan") -> str:
     if not savings:
         return ""
     rows = "".join(
-        f"<tr><td style='text-align:left'>{escape(one.optimization)}</td><td>{one.tasks or '–'}</td>"
+        f"<tr><td style='text-align:left'>{escape(one.optimization)}</td><td>{one.tasks}</td>"
         f"<td>{one.makespan_s:+.4g}</td><td>{one.cost_usd:+.4g}</td>"
         f"<td style='text-align:left'>{escape(one.why)}</td></tr>"
         for one in savings

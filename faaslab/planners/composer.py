@@ -11,7 +11,7 @@ from typing import Any
 from faaslab.errors import PlanError
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Instructions, Plan, Saving, check_plan
 from faaslab.planners.planner import PlanContext
-from faaslab.policy.optimization import Optimization
+from faaslab.policy.optimization import Optimization, works
 from faaslab.simulate.montecarlo import SEARCH_DRAWS
 
 CLUSTERING = ("fan_out_clustering", "fan_in_clustering", "delayed_io")
@@ -67,11 +67,7 @@ def compose(dag: DagView, plan: Plan, ctx: PlanContext, *, per_task: bool = Fals
         left_out[name] if name in left_out else _saving(name, tasks_of(dag, plan, name, ctx), without[name], chosen, "")
         for name in asked
     )
-    return replace(
-        plan,
-        optimizations=plan.optimizations | frozenset(chosen.names),
-        instructions=replace(plan.instructions, savings=savings),
-    )
+    return replace(plan, instructions=replace(plan.instructions, savings=savings))
 
 
 @dataclass(frozen=True)
@@ -96,13 +92,18 @@ class _Bench:
 
     def changes_nothing(self, name: str) -> bool:
         """Whether an optimization finds nothing to do in the plan as it is."""
-        return _assemble(self._dag, self._base, [name], self._ctx) == self._base
+        changed = assemble(self._dag, self._base, [name], self._ctx)
+        own = [one for one in self._ctx.own if one.name == name]
+        if any(works(one) for one in own):
+            return False
+        told = replace(changed.instructions, own=self._base.instructions.own)
+        return replace(changed, optimizations=self._base.optimizations, instructions=told) == self._base
 
     def assembled(self, names: Iterable[str]) -> _Assembled:
         """Return the base plan with some optimizations."""
         key = tuple(names)
         if key not in self._known:
-            plan = _assemble(self._dag, self._base, key, self._ctx)
+            plan = assemble(self._dag, self._base, key, self._ctx)
             self._known[key] = _Assembled(key, plan, *self._rated(plan))
         return self._known[key]
 
@@ -154,8 +155,18 @@ def _saving(name: str, tasks: int, without: _Assembled, using: _Assembled, why: 
     return Saving(name, tasks, without.makespan_s - using.makespan_s, without.cost_usd - using.cost_usd, why)
 
 
-def _assemble(dag: DagView, plan: Plan, names: Iterable[str], ctx: PlanContext) -> Plan:
-    """Return a plan with some optimizations, whether they pay or not."""
+def assemble(dag: DagView, plan: Plan, names: Iterable[str], ctx: PlanContext) -> Plan:
+    """Return a plan with some optimizations, whether they pay or not.
+
+    Args:
+        dag: The DAG.
+        plan: Who runs what, without optimizations but those that are always on.
+        names: Of the optimizations.
+        ctx: What planning has to heed; it knows those of one's own.
+
+    Raises:
+        PlanError: An optimization of one's own returned no plan, or one that can't be run.
+    """
     chosen = frozenset(names)
     own = {one.name: one for one in ctx.own}
     told = replace(ctx, optimizations=DEFAULT_OPTIMIZATIONS | chosen)
@@ -168,7 +179,7 @@ def _assemble(dag: DagView, plan: Plan, names: Iterable[str], ctx: PlanContext) 
         elif name not in CLUSTERING or not clustered:
             clustered = clustered or name in CLUSTERING
             plan = PARTS[name](dag, plan, told)
-    return plan
+    return replace(plan, optimizations=plan.optimizations | chosen)
 
 
 def _with_own(dag: DagView, plan: Plan, one: Optimization, ctx: PlanContext) -> Plan:
@@ -180,18 +191,10 @@ def _with_own(dag: DagView, plan: Plan, one: Optimization, ctx: PlanContext) -> 
     changed = one.plan(dag, plan, ctx)
     if not isinstance(changed, Plan):
         raise PlanError(f"optimization {one.name!r} returned {type(changed).__name__} from plan(), must return a Plan")
-    if works(one):
-        instructions = replace(changed.instructions, own=(*changed.instructions.own, one))
-        changed = replace(changed, instructions=instructions, optimizations=changed.optimizations | {one.name})
+    instructions = replace(changed.instructions, own=(*changed.instructions.own, one))
+    changed = replace(changed, instructions=instructions, optimizations=changed.optimizations | {one.name})
     check_plan(dag, changed)
     return changed
-
-
-def works(one: Optimization) -> bool:
-    """Return whether workers or the simulator have to do anything for an optimization."""
-    return any(
-        getattr(type(one), name) is not getattr(Optimization, name) for name in ("outgoing", "incoming", "effect")
-    )
 
 
 def tasks_of(dag: DagView, plan: Plan, name: str, ctx: PlanContext) -> int:

@@ -18,8 +18,9 @@ Fidelity card
 import random
 from dataclasses import replace
 
-from faaslab.plan import DagView, Plan
+from faaslab.plan import DEFAULT_OPTIMIZATIONS, DagView, Plan
 from faaslab.planners.candidates import Bench, Found
+from faaslab.planners.composer import compose
 from faaslab.planners.gap_cuts import THRESHOLDS_S, cut_gaps
 from faaslab.planners.objective import Objective
 from faaslab.planners.planner import DEFAULT_BUDGET, PlanContext
@@ -35,6 +36,8 @@ PARTS_OF_DECISION = 4
 """What part of the budget deciding among finalists may take."""
 PARTS_OF_FRONT = 4
 """By how much a point of a front is searched less than a plan."""
+COMPOSED = 3
+"""So many finalists get optimizations: which is best with them need not be the one that is best without."""
 _LEAST_USD = 1e-12
 """A cap on cost must be above 0."""
 MOST_SIMULATIONS = 4000
@@ -128,6 +131,11 @@ def _decide(bench: Bench, planner: str) -> tuple[Found, Plan]:
     runs = ctx.budget // PARTS_OF_DECISION // max(1, len(dag))
     draws = max(SEARCH_DRAWS, min(search_draws(len(dag)), runs // len(distinct)))
     decided = [(found, bench.plan(found.candidate, planner)) for found in distinct[: max(1, runs // draws)]]
-    if len(decided) == 1:
+    if len(decided) > 1:
+        decided.sort(key=lambda one: ctx.objective.score(*ctx.at_sla(dag, one[1], draws)))
+    if ctx.optimizations <= DEFAULT_OPTIMIZATIONS:
         return decided[0]
-    return min(decided, key=lambda one: ctx.objective.score(*ctx.at_sla(dag, one[1], draws)))
+    composed = [(found, compose(dag, plan, ctx, per_task=True)) for found, plan in decided[:COMPOSED]]
+    if len(composed) == 1:
+        return composed[0]
+    return min(composed, key=lambda one: ctx.objective.score(*ctx.at_sla(dag, one[1], draws)))

@@ -190,12 +190,22 @@ def plan_with(
     return replace(plan, predicted=predicted)
 
 
-def _checked(planner: Planner, dag: DagView, ctx: PlanContext) -> Plan:
+def asked_for(planner: str | Planner, dag: DagView, ctx: PlanContext) -> Plan:
+    """Return the checked plan of a planner, without what ``compose`` adds.
+
+    Raises:
+        PlanError: The planner is unknown, or its plan can't be run.
+    """
+    planner = get_planner(planner)
     plan = planner.plan(dag, ctx)
     if not isinstance(plan, Plan):
         raise PlanError(f"planner {planner.name!r} returned {type(plan).__name__}, must return a Plan (see ctx.plan)")
     check_plan(dag, plan)
-    return compose(dag, plan, ctx)
+    return plan
+
+
+def _checked(planner: Planner, dag: DagView, ctx: PlanContext) -> Plan:
+    return compose(dag, asked_for(planner, dag, ctx), ctx)
 
 
 def _margin(before: float, at_sla: float, at_median: float, limit: float | None) -> float:

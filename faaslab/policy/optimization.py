@@ -75,3 +75,9 @@ class Optimization:
     def effect(self, task: str, output_bytes: float, /) -> Effect | None:
         """Return what ``outgoing`` and ``incoming`` change about an output of a task; None: nothing."""
         return None
+
+
+def works(optimization: Optimization) -> bool:
+    """Return whether workers or the simulator have anything to do for an optimization, beyond what a plan says."""
+    parts = ("outgoing", "incoming", "effect")
+    return any(getattr(type(optimization), name) is not getattr(Optimization, name) for name in parts)

@@ -217,6 +217,21 @@ class Suspension:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What there is of an output that a worker watches.
+
+    Attributes:
+        nbytes: Its size.
+        key: Blob that holds it; empty: it is no blob.
+        chunks: Pieces of that blob.
+    """
+
+    nbytes: int
+    key: str = ""
+    chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """One first invocation of a run: a planned worker (no tasks) or dynamic root tasks."""
 

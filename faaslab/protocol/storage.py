@@ -19,6 +19,7 @@ from faaslab.protocol.messages import (
     Reply,
     RunSpec,
     RunStatus,
+    Seen,
     Suspension,
 )
 
@@ -122,6 +123,21 @@ class Storage(ABC):
         """Return whether all remote inputs of a planned task have arrived, with the small ones among ``upstreams``.
 
         If not, the caller is registered and its container's inbox gets ``Ready``.
+        """
+
+    @abstractmethod
+    def watch(self, claim: Claim, tasks: Sequence[int]) -> dict[int, Seen]:
+        """Return which outputs are stored; when one of the others is, the container's bell rings.
+
+        It rings once more when the attempt ends, so that nobody waits for it in vain.
+        """
+
+    @abstractmethod
+    def wait_bell(self, container: str, cursor: str, wait_s: float) -> str | None:
+        """Wait until a container's bell rings after ``cursor`` (``"0"``: the start), at most ``wait_s``.
+
+        Returns:
+            The new cursor, None if it has not rung. Rings that nobody has heard yet are one.
         """
 
     @abstractmethod

@@ -394,7 +394,7 @@ def place_layout(
     if effects is not None:
         make_s, undo_s = effects
         blob_s = column([before + made for before, made in zip(listed(blob_s), make_s, strict=True)])
-        _undo(flat, undo_s, (touch, fetch_s, worker_of), (out_from, out_task, take_fetch_s))
+        _undo(flat, undo_s, (touch, fetch_s, worker_of, quiet), (out_from, out_task, take_fetch_s))
         undo_s = column(undo_s)
 
     numbers = (
@@ -488,15 +488,17 @@ def _effects(
     return smaller, (make_s, undo_s)
 
 
-def _undo(flat: FlatDag, undo_s: Sequence[float], fetched: tuple[Any, Any, Any], taken: tuple[Any, Any, Any]) -> None:
+def _undo(
+    flat: FlatDag, undo_s: Sequence[float], fetched: tuple[Any, Any, Any, Any], taken: tuple[Any, Any, Any]
+) -> None:
     """Add what each worker needs to undo what was done to its inputs, but for those that it has in memory."""
-    touch, fetch_s, worker_of = fetched
+    touch, fetch_s, worker_of, quiet = fetched
     out_from, out_task, take_fetch_s = taken
     up_from, up_task = flat.arrays[1], flat.arrays[2]
     all_s = [0.0] * len(undo_s)
     for task in range(len(undo_s)):
         for edge in range(up_from[task], up_from[task + 1]):
-            if touch[edge] < 0:
+            if touch[edge] < 0 and quiet[up_task[edge]] != task:
                 all_s[task] += undo_s[up_task[edge]]
         fetch_s[task] += all_s[task]
     for task in range(len(undo_s)):

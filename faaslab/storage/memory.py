@@ -22,11 +22,12 @@ from faaslab.protocol.messages import (
     Retire,
     RunSpec,
     RunStatus,
+    Seen,
     Successor,
     Suspension,
     YieldRequest,
 )
-from faaslab.protocol.payload import output_bytes
+from faaslab.protocol.payload import output_bytes, read_reference
 from faaslab.protocol.storage import Storage
 from faaslab.trace.events import (
     AnyEvent,
@@ -62,6 +63,8 @@ class _Invocation:
     number: int = 0
     given: tuple[int, ...] = ()
     due: tuple[int, ...] = ()
+    watches: int = 0
+    """Last attempt that watched anything."""
 
 
 @dataclass(slots=True)
@@ -81,6 +84,8 @@ class _Run:
     held: dict[int, dict[int, tuple[str, int]]] = field(default_factory=dict)
     holds: Counter[int] = field(default_factory=Counter)
     invocations: dict[str, _Invocation] = field(default_factory=dict)
+    watched: dict[int, dict[tuple[str, int, str], None]] = field(default_factory=dict)
+    """Tasks that are not stored, with invocation, attempt and container of who watches them."""
     tries: dict[int, int] = field(default_factory=dict)
     begun: dict[int, int] = field(default_factory=dict)
     blobs: dict[str, list[bytes]] = field(default_factory=dict)
@@ -97,12 +102,19 @@ class _Container:
     assigned: tuple[str, str, int] | None = None
     inbox: deque[tuple[int, Message]] = field(default_factory=lambda: deque(maxlen=INBOX))
     sent: int = 0
+    rings: int = 0
+    unheard: bool = False
     known: set[str] = field(default_factory=set)
 
     def push(self, message: Message) -> None:
         """Put a message into the inbox."""
         self.sent += 1
         self.inbox.append((self.sent, message))
+
+    def ring(self) -> None:
+        """Ring the bell."""
+        self.rings += 1
+        self.unheard = True
 
 
 class MemoryStorage(Storage):
@@ -365,6 +377,37 @@ class MemoryStorage(Storage):
                 if any(self._pending.values()):
                     self._demand += 1
             return False, {}
+
+    def watch(self, claim: Claim, tasks: Sequence[int]) -> dict[int, Seen]:
+        """See ``Storage``."""
+        with self._changed:
+            run, invocation = self._check(claim)
+            if invocation.watches != claim.attempt:
+                invocation.watches = claim.attempt
+                self._containers[claim.container].unheard = False
+            seen = {}
+            for task in tasks:
+                output = run.outputs.get(task)
+                if output:
+                    reference = read_reference(output)
+                    where = () if reference is None else (reference.key, reference.chunks)
+                    seen[task] = Seen(output_bytes(output), *where)
+                else:
+                    watcher = (claim.invocation, claim.attempt, claim.container)
+                    run.watched.setdefault(task, {})[watcher] = None
+            return seen
+
+    def wait_bell(self, container: str, cursor: str, wait_s: float) -> str | None:
+        """See ``Storage``."""
+        with self._changed:
+
+            def rung() -> bool:
+                state = self._containers.get(container)
+                return state is not None and state.unheard and state.rings > int(cursor)
+
+            if not self._changed.wait_for(rung, wait_s):
+                return None
+            return str(self._containers[container].rings)
 
     def begin(self, claim: Claim, task: int) -> bool:
         """See ``Storage``."""
@@ -692,6 +735,7 @@ class MemoryStorage(Storage):
         run.fresh.append(OutputStored(now_s, completion.task, completion.claim.invocation, size, took_s))
         if completion.sink:
             run.sinks_left -= 1
+        self._tell_watchers(run, completion.task)
 
     def _store_kept(self, run: _Run, claim: Claim, outputs: Mapping[int, bytes]) -> None:
         """Write what a leaving worker kept for tasks that will run elsewhere."""
@@ -699,6 +743,13 @@ class MemoryStorage(Storage):
             if task not in run.outputs:
                 run.outputs[task] = output
                 run.fresh.append(OutputStored(self._clock.now_s(), task, claim.invocation, output_bytes(output)))
+                self._tell_watchers(run, task)
+
+    def _tell_watchers(self, run: _Run, task: int) -> None:
+        """Ring for whoever watches a task: it is stored."""
+        for name, attempt, container in run.watched.pop(task, ()):
+            if self._wanted(container, (run.spec.run, name, attempt)):
+                self._containers[container].ring()
 
     def _ready(self, run: _Run, successor: Successor, inputs_of: tuple[int, ...], by: str) -> None:
         """Give a task that has all its inputs to its planned worker, or to an invocation of its own."""
@@ -811,6 +862,8 @@ class MemoryStorage(Storage):
         invocation.container = ""
         invocation.waits_for = -1
         run.live -= 1
+        if invocation.watches == claim.attempt:
+            self._containers[claim.container].ring()
         self._containers[claim.container].assigned = None
         self._waiting.pop(claim.container, None)
         run.fresh.append(WorkerExited(self._clock.now_s(), claim.invocation, claim.attempt, claim.container, reason))
@@ -830,6 +883,8 @@ class MemoryStorage(Storage):
             if state.assigned is not None and state.assigned[0] == run.spec.run and self._wanted(name, state.assigned):
                 _, invocation, attempt = state.assigned
                 run.fresh.append(WorkerExited(self._clock.now_s(), invocation, attempt, name, status))
+                if run.invocations[invocation].watches == attempt:
+                    state.ring()
         run.status, run.reason, run.error = status, reason, error
         run.fresh.append(RunEnded(self._clock.now_s(), status, reason))
         self._unqueue(run.spec.run)

@@ -25,9 +25,11 @@ from faaslab.protocol.messages import (
     Retire,
     RunSpec,
     RunStatus,
+    Seen,
     Suspension,
     YieldRequest,
 )
+from faaslab.protocol.payload import read_reference
 from faaslab.protocol.storage import Storage
 from faaslab.storage.connection import Address, Connection, NoAnswer, Unwelcome, Word
 
@@ -60,6 +62,12 @@ def _numbers(text: bytes) -> tuple[int, ...]:
 
 def _inputs(fields: Sequence[bytes]) -> dict[int, bytes]:
     return {int(fields[i]): fields[i + 1] for i in range(0, len(fields), 2)}
+
+
+def _seen(told: bytes) -> Seen:
+    """Read what ``watch`` tells of an output: its reference, or its size."""
+    reference = read_reference(told)
+    return Seen(int(told)) if reference is None else Seen(reference.nbytes, reference.key, reference.chunks)
 
 
 class RedisStorage(Storage):
@@ -372,6 +380,16 @@ class RedisStorage(Storage):
         """See ``Storage``."""
         answer = self._claimed("wait_ready", claim, task, _csv(upstreams))
         return bool(answer[1]), _inputs(answer[2:])
+
+    def watch(self, claim: Claim, tasks: Sequence[int]) -> dict[int, Seen]:
+        """See ``Storage``."""
+        answer = self._claimed("watch", claim, _csv(tasks))
+        return {int(answer[i]): _seen(answer[i + 1]) for i in range(1, len(answer), 2)}
+
+    def wait_bell(self, container: str, cursor: str, wait_s: float) -> str | None:
+        """See ``Storage``."""
+        entries = self._read(f"{self._prefix}bell:{container}", cursor, wait_s, 1)
+        return entries[0][0].decode() if entries else None
 
     def begin(self, claim: Claim, task: int) -> bool:
         """See ``Storage``."""

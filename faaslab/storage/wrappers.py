@@ -51,6 +51,8 @@ class StorageWrapper(Storage):
     fail = _passed_on(Storage.fail)
     suspend = _passed_on(Storage.suspend)
     wait_ready = _passed_on(Storage.wait_ready)
+    watch = _passed_on(Storage.watch)
+    wait_bell = _passed_on(Storage.wait_bell)
     begin = _passed_on(Storage.begin)
     stored = _passed_on(Storage.stored)
     owned = _passed_on(Storage.owned)

@@ -78,7 +78,10 @@ class TaskStarted(Event, frozen=True):
 
 
 class InputFetched(Event, frozen=True):
-    """An input is in the worker's hands; ``source`` is ``local``, ``inline`` or ``store``.
+    """An input is in the worker's hands; ``source`` is ``local``, ``inline``, ``store`` or ``preload``.
+
+    One that was preloaded came from the store while the worker executed other tasks: ``at_s`` may be before it turned
+    to this one.
 
     ``upstream`` is -1 for what no task made: code and large constants that did not ride along.
     """

@@ -34,7 +34,7 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         billed_s = worker.ended_s - (worker.launched_s if price.bill_cold_start else worker.started_s)
         gb_seconds += price.gb_seconds(worker.size_mib, billed_s)
         cost_usd += price.invocation_usd(worker.size_mib, billed_s)
-    moved = {"store": 0, "inline": 0, "local": 0, "stored": 0}
+    moved = {"store": 0, "preload": 0, "inline": 0, "local": 0, "stored": 0}
     for transfer in records.transfers:
         source = transfer.source if transfer.direction == "in" else "stored"
         moved[source] = moved.get(source, 0) + transfer.bytes
@@ -51,7 +51,7 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         "cold_starts": cold_starts,
         "warm_starts": len(records.workers) - cold_starts,
         "stored_bytes": moved["stored"],
-        "fetched_bytes": moved["store"],
+        "fetched_bytes": moved["store"] + moved["preload"],
         "inline_bytes": moved["inline"],
         "local_bytes": moved["local"],
         "dag_bytes": sum(worker.dag_bytes for worker in records.workers),

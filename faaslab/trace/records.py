@@ -148,7 +148,7 @@ class TransferRecord:
     container: str
     bytes: int
     source: str
-    """``local``, ``inline`` or ``store``."""
+    """``local``, ``inline``, ``store`` or ``preload``."""
     start_s: float
     end_s: float
 
@@ -363,16 +363,23 @@ class _Reader:
         self.tasks.append(task)
         self._open[event.task, event.invocation] = task
         for early in self._early.pop((event.task, event.invocation), ()):
-            task.fetch_s += early.duration_s
+            task.fetch_s += early.duration_s if early.source != "preload" else 0.0
             task.input_bytes += early.bytes
 
     def _fetched(self, event: InputFetched) -> None:
-        worker = self._interval(event, "fetch", event.task)
+        early = event.source == "preload"
+        worker = self._sign_of_life(event) if early else self._interval(event, "fetch", event.task)
         task = self._task(event)
-        if task is None:  # preloaded: it came before the worker turned to the task
+        if task is None:  # it came before the worker turned to the task
             self._early.setdefault((event.task, event.invocation), []).append(event)
         else:
-            task.fetch_s += event.duration_s
+            waited_s = event.duration_s
+            if early:
+                # Fetched while other tasks were executed: what counts is what it came too late.
+                waited_s = min(waited_s, max(0.0, event.at_s - task.start_s))
+                if worker and waited_s > 0:
+                    worker.intervals.append(("fetch", event.at_s - waited_s, event.at_s, event.task))
+            task.fetch_s += waited_s
             task.input_bytes += event.bytes
         self.transfers.append(
             TransferRecord(

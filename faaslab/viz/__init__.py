@@ -1,5 +1,6 @@
 """Figures: in the style of a paper, drawn from traces, predictions and tables of runs."""
 
+from faaslab.viz.ablation import Ablation, ablation_figure, overhead_figure
 from faaslab.viz.distributions import distribution_figure, makespans_figure
 from faaslab.viz.figures import bytes_figure, makespan_figure, run_table, save_figure
 from faaslab.viz.gantt import gantt
@@ -10,6 +11,9 @@ from faaslab.viz.theme import paper_style
 from faaslab.viz.tradeoff import Point, comparison_figure, front_figure, tradeoff_figure
 
 __all__ = [
+    "Ablation",
+    "ablation_figure",
+    "overhead_figure",
     "Interval",
     "Point",
     "accuracy_figure",

@@ -8,15 +8,20 @@ action         answer                                      may raise into the ma
 ``Turn``       None                                        nothing
 ``Execute``    an ``Outcome``                              nothing: failures of user code are outcomes
 ``Sleep``      None, at ``until_s``                        nothing
+``Assist``     whether the driver can run two things at    nothing
+               once
+``Await``      None, when the shelf has changed            nothing
+``Wait``       what the storage method returns, None after ``wait_s``  ``Fenced``, ``StorageError``
 =============  ==========================================  =================================================
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from faaslab.config import Config
 from faaslab.protocol.emulation import Emulation
+from faaslab.worker.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,32 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Assist:
+    """Perform the actions of ``life`` besides, and tell ``shelf`` when it has ended, and with which error."""
+
+    life: "Generator[Action, Any, None]"
+    shelf: Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait until a shelf has changed since ``version``, at most ``wait_s``."""
+
+    shelf: Shelf
+    version: int
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Call a method of the storage that waits: until it has another answer than None, at most ``wait_s``."""
+
+    method: str
+    args: tuple[Any, ...]
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How user code ended: with ``value``, or with ``error`` and its traceback as text.
 
@@ -96,7 +127,7 @@ class Outcome:
     steal_s: float = 0.0
 
 
-Action = Call | Listen | Turn | Execute | Sleep
+Action = Call | Listen | Turn | Execute | Sleep | Assist | Await | Wait
 
 
 @dataclass(frozen=True, slots=True)

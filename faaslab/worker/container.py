@@ -21,7 +21,7 @@ from faaslab.protocol.clock import Clock
 from faaslab.protocol.messages import Invocation, Message, Retire, size_of_pool
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.wire import WorkerDag, load_part
-from faaslab.worker.actions import Action, Call, ContainerSettings, Listen, Sleep
+from faaslab.worker.actions import Action, Call, ContainerSettings, Listen, Sleep, Wait
 from faaslab.worker.machine import Steps, WorkerMachine
 
 DAGS_KEPT = 4
@@ -45,7 +45,7 @@ class Container:
         self.image = settings.pool.rsplit("/", 1)[0]
         self.size_mib = size_of_pool(settings.pool)
         self._clock = clock
-        self._cursor = "0"
+        self._cursor = self._bell_cursor = "0"
         self._cold = True
         self._phases_s = dict(settings.phases_s)
         self._ready_s = 0.0
@@ -118,6 +118,11 @@ class Container:
         message: Message | None
         self._cursor, message = yield Listen(self._cursor, wait_s)
         return message
+
+    def wait_bell(self) -> Generator[Action, Any, None]:
+        """Wait until something that is watched has changed, or for a while: a ring may have got lost."""
+        cursor = yield Wait("wait_bell", (self.settings.container, self._bell_cursor), self.settings.wait_slice_s)
+        self._bell_cursor = cursor or self._bell_cursor
 
     # -- what warm containers remember ----------------------------------------------------------------------------
 

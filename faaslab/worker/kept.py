@@ -38,6 +38,8 @@ class Kept:
         self._codec = codec
         self._undo = undo
         self._entries: dict[int, _Entry] = {}
+        self.total_bytes = 0
+        """Size of all of them; another thread may read it."""
 
     def __contains__(self, task: int) -> bool:
         return task in self._entries
@@ -53,7 +55,7 @@ class Kept:
             alone: It is nowhere else, not in the store either.
         """
         if consumers:
-            self._entries[task] = _Entry(set(consumers), value, payload, alone=alone)
+            self._add(task, _Entry(set(consumers), value, payload, alone=alone))
 
     def add(self, task: int, consumer: int) -> None:
         """Keep an output that is here for one more consumer."""
@@ -69,14 +71,15 @@ class Kept:
         assert payload is not None, f"the output of task {task} was not made here"
         return payload
 
-    @property
-    def alone_bytes(self) -> int:
-        """Size of all outputs that nobody else has, serialized."""
-        return sum(entry.payload.nbytes for entry in self._entries.values() if entry.alone and entry.payload)
-
     def receive(self, task: int, frame: bytes, consumers: Collection[int]) -> None:
         """Keep an output that came from the store."""
-        self._entries[task] = _Entry(set(consumers), frame=frame)
+        self._add(task, _Entry(set(consumers), frame=frame))
+
+    def _add(self, task: int, entry: _Entry) -> None:
+        if task in self._entries:
+            self.total_bytes -= self.nbytes(task)
+        self._entries[task] = entry
+        self.total_bytes += self.nbytes(task)
 
     def nbytes(self, task: int) -> int:
         """Return the serialized size of an output."""
@@ -95,7 +98,9 @@ class Kept:
         """
         entry = self._entries[task]
         if entry.payload is None:
+            self.total_bytes -= len(entry.frame)
             entry.frame = self._undo(task, entry.frame)
+            self.total_bytes += len(entry.frame)
             return self._codec.loads(entry.frame)
         if type(entry.value) in IMMUTABLE or (entry.consumers == {consumer} and not may_run_again):
             return entry.value
@@ -108,6 +113,7 @@ class Kept:
             if entry is not None:
                 entry.consumers.discard(consumer)
                 if not entry.consumers:
+                    self.total_bytes -= self.nbytes(upstream)
                     del self._entries[upstream]
 
     def only_here(self) -> dict[int, Payload]:

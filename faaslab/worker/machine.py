@@ -14,7 +14,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from faaslab.errors import Fenced, PayloadError
+from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.policy.recovery import lost_work, unfinished
 from faaslab.policy.successors import Arrivals, Onward, Waiting, onward
 from faaslab.protocol.messages import (
@@ -56,8 +56,10 @@ from faaslab.trace.events import (
     WorkerWaited,
     encode_events,
 )
-from faaslab.worker.actions import Action, Call, Execute, Outcome, Sleep, Turn
+from faaslab.worker.actions import Action, Assist, Await, Call, Execute, Outcome, Sleep, Turn
+from faaslab.worker.assistant import Assistant
 from faaslab.worker.kept import HELD, Kept
+from faaslab.worker.shelf import MEMORY_PART, Fetched, Shelf
 
 if TYPE_CHECKING:
     from faaslab.worker.container import Container
@@ -67,8 +69,6 @@ Steps = Generator[Action, Any, Any]
 FLUSH_EVENTS = 256
 FLUSH_S = 0.5
 """A worker that needs no store call for a while reports its events after so many, or so long."""
-HELD_PART = 0.4
-"""What part of a worker's size may be outputs that nobody else has before those that are held are stored."""
 
 
 @dataclass(slots=True)
@@ -104,6 +104,7 @@ class WorkerMachine:
         self._wanted: set[int] = set()
         self._held: dict[int, _Held] = {}
         self._silent: frozenset[int] = frozenset()
+        self._shelf: Shelf | None = None
 
     def serve(self) -> Generator[Action, Any, Invocation | None]:
         """Run the invocation to its end; returns the next one if the store had one waiting.
@@ -111,6 +112,15 @@ class WorkerMachine:
         Raises:
             Fenced: It is somebody else's now, or the run is over.
         """
+        try:
+            following = yield from self._serve()
+        except StorageError as ended:
+            yield from self._dismiss()
+            raise ended
+        yield from self._dismiss()
+        return following
+
+    def _serve(self) -> Generator[Action, Any, Invocation | None]:
         container, invocation = self._container, self._invocation
         latest_s = invocation.requested_s + container.latency_s(invocation)
         if latest_s > container.now_s():
@@ -135,6 +145,7 @@ class WorkerMachine:
             )
         )
         yield from self._plan_work()
+        yield from self._call_assistant()
         while True:
             reply: Reply | None
             if self._held and (not self._todo or self._is_planned(self._todo[0])):
@@ -191,6 +202,53 @@ class WorkerMachine:
         """Whether an output has to be stored whoever needs it."""
         dag = self._dag
         return dag.is_sink(task) or dag.store_all or not dag.options(task).pure
+
+    # -- the assistant --------------------------------------------------------------------------------------------
+
+    def _call_assistant(self) -> Steps:
+        """Have inputs of future tasks fetched besides, where the plan says so and the driver can."""
+        if self._planned is None:
+            return
+        dag, own, wanted = self._dag, set(self._dag.order(self._planned)), dict[int, bool]()
+        for place, task in enumerate(self._todo):
+            for upstream in dag.upstreams(task):
+                if upstream not in own and upstream not in self._inputs:
+                    # Where an earlier task takes it, that is the one which decides.
+                    wanted.setdefault(upstream, place > 0 and dag.preloads(task))
+        tasks = [upstream for upstream, preloaded in wanted.items() if preloaded]
+        if not tasks:
+            return
+        limit_bytes = MEMORY_PART * self._container.size_mib * 2**20
+        shelf = Shelf(tasks, limit_bytes, lambda: self._kept.total_bytes)
+        if (yield Assist(Assistant(self._container, self._claim, shelf).life(), shelf)):
+            self._shelf = shelf
+
+    def _from_shelf(self, upstream: int) -> Generator[Action, Any, Fetched | None]:
+        """Return what was fetched beforehand, once it is here; None: it has to be fetched."""
+        shelf = self._shelf
+        if shelf is None:
+            return None
+        while True:
+            version = shelf.version
+            if shelf.error is not None:
+                raise shelf.error
+            if not shelf.in_flight(upstream):
+                return shelf.take(upstream)
+            yield Await(shelf, version, self._container.settings.wait_slice_s)
+
+    def _dismiss(self) -> Steps:
+        """Send the assistant away; nothing of it is left afterwards."""
+        shelf = self._shelf
+        if shelf is None:
+            return
+        shelf.close()
+        while True:
+            version = shelf.version
+            if shelf.error is not None:
+                raise shelf.error
+            if shelf.ended:
+                return
+            yield Await(shelf, version, self._container.settings.wait_slice_s)
 
     # -- one task -------------------------------------------------------------------------------------------------
 
@@ -288,29 +346,56 @@ class WorkerMachine:
             raise Fenced(f"run {self._claim.run} has no parts any more")
         return self._container.remember(parts)
 
-    def _fetch_inputs(self, task: int) -> Generator[Action, Any, tuple[frozenset[int], frozenset[int], float]]:
-        """Have all inputs of a task at hand; returns which rode along, which were fetched, and when that began."""
+    def _fetch_inputs(
+        self, task: int
+    ) -> Generator[Action, Any, tuple[frozenset[int], frozenset[int], dict[int, Fetched], float]]:
+        """Have all inputs of a task at hand.
+
+        Returns:
+            Which rode along, which were fetched, which of these beforehand, and when this began.
+        """
         container, kept = self._container, self._kept
         upstreams = self._dag.upstreams(task)
         inline = [u for u in upstreams if u in self._inputs]
         remote = [u for u in upstreams if u not in kept and u not in self._inputs]
         began_s = container.now_s()
         for upstream in tuple(inline):
+            if self._shelf is not None:
+                self._shelf.take(upstream)
             if (yield from self._receive(upstream, self._inputs.pop(upstream))):
                 # Only its reference rode along.
                 inline.remove(upstream)
                 remote.append(upstream)
         missing = [u for u in remote if u not in kept]
-        if missing:
-            found = yield Call("fetch", (self._claim.run, missing))
-            if len(found) < len(missing):
-                yield from self._output_lost(next(u for u in missing if u not in found))
-            for upstream in missing:
-                yield from self._receive(upstream, found[upstream])
-        return frozenset(inline), frozenset(remote), began_s
+        coming = [u for u in missing if self._shelf is not None and self._shelf.reserve(u)]
+        yield from self._fetch([u for u in missing if u not in coming])
+        preloaded: dict[int, Fetched] = {}
+        for upstream in coming:
+            fetched = yield from self._from_shelf(upstream)
+            if fetched is None:
+                yield from self._fetch([upstream])
+            else:
+                kept.receive(upstream, fetched.frame, self._consumers(upstream))
+                preloaded[upstream] = fetched
+        return frozenset(inline), frozenset(remote), preloaded, began_s
+
+    def _fetch(self, upstreams: Sequence[int]) -> Steps:
+        """Fetch outputs that have arrived."""
+        if not upstreams:
+            return
+        found = yield Call("fetch", (self._claim.run, upstreams))
+        if len(found) < len(upstreams):
+            yield from self._output_lost(next(u for u in upstreams if u not in found))
+        for upstream in upstreams:
+            yield from self._receive(upstream, found[upstream])
 
     def _take_inputs(
-        self, task: int, inline: frozenset[int], remote: frozenset[int], began_s: float
+        self,
+        task: int,
+        inline: frozenset[int],
+        remote: frozenset[int],
+        preloaded: dict[int, Fetched],
+        began_s: float,
     ) -> tuple[dict[int, Any], int]:
         """Return private values of all inputs of a task, and their size.
 
@@ -327,10 +412,14 @@ class WorkerMachine:
             size = kept.nbytes(upstream)
             source = "inline" if upstream in inline else "store" if upstream in remote else "local"
             inputs[upstream] = kept.take(upstream, task, may_run_again=may_run_again)
+            total += size
+            early = preloaded.get(upstream)
+            if early is not None:
+                self._event(InputFetched(early.at_s, task, upstream, invocation, size, "preload", early.duration_s))
+                continue
             # Inputs that came together took the same time; it counts once.
             took_s, began_s = (now_s - began_s, now_s) if source != "local" else (0.0, began_s)
             self._event(InputFetched(now_s, task, upstream, invocation, size, source, took_s))
-            total += size
         return inputs, total
 
     def _receive(self, upstream: int, output: bytes) -> Generator[Action, Any, bool]:
@@ -369,6 +458,8 @@ class WorkerMachine:
         if task in self._silent:
             self._keep(task, value, payload)
             return (yield from self._flush())
+        if self._shelf is not None and not self._is_planned(task):
+            self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
         if asks:
             yield from self._fetch_parts((dag.policy,))
@@ -492,11 +583,11 @@ class WorkerMachine:
 
     def _obey(self, reply: Reply) -> Generator[Action, Any, Reply]:
         """Store what an answer says has to be, and the oldest of what is too much; returns the last answer."""
-        most_bytes = HELD_PART * self._container.size_mib * 2**20
+        most_bytes = MEMORY_PART * self._container.size_mib * 2**20
         due: list[int] = []
         while self._held and not reply.ended:
             due = [task for task in self._held if task in reply.due or task in due]
-            if not due and self._kept.alone_bytes <= most_bytes:
+            if not due and self._kept.total_bytes <= most_bytes:
                 break
             reply = yield from self._release(due[0] if due else next(iter(self._held)))
         return reply
@@ -671,22 +762,31 @@ class WorkerMachine:
         upstreams = dag.upstreams(task)
         if not self._arrivals(task):
             return None
-        remote = [u for u in upstreams if u not in self._kept and u not in self._inputs]
-        if not remote:
-            return None
-        began_s = container.now_s()
+        began_s, asked = container.now_s(), False
         while True:
+            remote = [u for u in upstreams if u not in self._kept and u not in self._inputs]
+            if self._shelf is not None:
+                # What was stored has arrived as well: these need no asking.
+                remote = [u for u in remote if not self._shelf.comes(u)]
+            if not remote:
+                if asked:
+                    self._waited(task, began_s)
+                return None
+            asked = True
             ready, inputs = yield Call("wait_ready", (self._claim, task, remote))
             if ready:
                 self._inputs.update(inputs)
-                waited_s = container.now_s() - began_s
-                self._event(WorkerWaited(container.now_s(), self._claim.invocation, task, waited_s))
+                self._waited(task, began_s)
                 return None
             if dag.leaves(task):
                 return (yield from self._suspend(task, container.now_s() - began_s))
             message = yield from container.listen(container.settings.wait_slice_s)
             if isinstance(message, YieldRequest) and (message.run, message.invocation) == self._key:
                 return (yield from self._suspend(task, container.now_s() - began_s))
+
+    def _waited(self, task: int, began_s: float) -> None:
+        now_s = self._container.now_s()
+        self._event(WorkerWaited(now_s, self._claim.invocation, task, now_s - began_s))
 
     def _suspend(self, gate: int, waited_s: float) -> Generator[Action, Any, Reply]:
         """Give up the slot: what is kept for the own later tasks goes to the store first."""

@@ -131,3 +131,15 @@ def test_bad_options(flows: Scene, options: tuple[str, ...], error: type[Excepti
     result = invoke("plan", "flows_on_disk:three", *options)
     assert isinstance(result.exception, error)
     assert said in str(result.exception)
+
+
+def test_optimizations_by_name(tmp_path: Path) -> None:
+    """Names, all, none; an unknown one ends the command."""
+    file = tmp_path / "tiny.json"
+    file.write_text(json.dumps(DOCUMENT))
+    for chosen, stored in (("none", 1000), ("skip_storage", 0), ("", 0)):
+        arguments = ("simulate", str(file), "--planner", "single_worker", "--optimizations", chosen)
+        assert reported(*arguments)["stored_bytes"] == stored
+    failed = invoke("plan", str(file), "--planner", "heft", "--optimizations", "warp,preload")
+    assert failed.exit_code == 1
+    assert "unknown optimization 'warp'" in str(failed.exception)

@@ -15,7 +15,18 @@ from experiments.run import NOTEBOOKS, STUDIES
 from faaslab.launchers.engine import LOCK, connect
 
 pytestmark = [pytest.mark.notebook, pytest.mark.timeout(300)]
-TINY = ("-p", "repeats=1", "-p", "planners=single_worker,wukong", "-p", "corpus_bytes=50000", "-p", "matrix_rows=64")
+TINY = {
+    "planners": ("planners=single_worker,wukong", "corpus_bytes=50000", "matrix_rows=64"),
+    "ablation": ("model_elements=20000", "scorers=3", "cold_start_s=0.0"),
+}
+"""Parameters with which studies take seconds."""
+FIGURES = {
+    "planners": {"makespan", "bytes"},
+    "ablation": {
+        f"{kind}-process-broadcast-{planner}" for kind in ("effects", "overhead") for planner in ("wukong", "heft")
+    },
+}
+"""Figures that studies draw, among others."""
 
 
 PLANNING = {
@@ -26,6 +37,11 @@ PLANNING = {
 }
 """Notebooks on planning: words that they show, and how many figures."""
 FEW_RUNS = {"prediction": ("-p", "repeats", "2")}
+
+
+def tiny(study: str) -> list[str]:
+    """Return the arguments with which a study takes seconds."""
+    return [argument for parameter in ("repeats=1", *TINY[study]) for argument in ("-p", parameter)]
 
 
 def call(*arguments: str | Path, runs_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -128,7 +144,9 @@ def test_docker_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_study_on_docker(tmp_path: Path) -> None:
     """The notebook of the study runs with both launchers, names them, and has a Gantt chart for each."""
     chosen = ("-p", "launchers=process,docker", "-p", "workflows=word_count")
-    done = call("experiments.run", "study", "planners", *TINY, *chosen, "--results-dir", tmp_path, runs_dir=tmp_path)
+    done = call(
+        "experiments.run", "study", "planners", *tiny("planners"), *chosen, "--results-dir", tmp_path, runs_dir=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "planners").iterdir()
     assert "launchers that ran: process docker" in texts_in(folder / "executed.ipynb")
@@ -142,7 +160,7 @@ def test_study_on_docker(tmp_path: Path) -> None:
 @pytest.mark.parametrize("study", STUDIES)
 def test_study(study: str, tmp_path: Path) -> None:
     """The notebook of a study runs through papermill, leaving data, figures with their origin, and HTML."""
-    done = call("experiments.run", "study", study, *TINY, "--results-dir", tmp_path, runs_dir=tmp_path)
+    done = call("experiments.run", "study", study, *tiny(study), "--results-dir", tmp_path, runs_dir=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / study).iterdir()
     assert f"results:  {folder.relative_to(tmp_path)}" in done.stdout
@@ -150,7 +168,7 @@ def test_study(study: str, tmp_path: Path) -> None:
     assert "<html" in (folder / "executed.html").read_text("utf-8")
     figures = folder / "figures"
     stems = {path.stem for path in figures.iterdir()}
-    assert {"makespan", "bytes"} < stems
+    assert stems >= FIGURES[study]
     for stem in stems:
         assert all((figures / f"{stem}{suffix}").stat().st_size > 0 for suffix in (".png", ".pdf", ".parquet"))
         about = json.loads((figures / f"{stem}.json").read_text("utf-8"))

@@ -9,6 +9,10 @@ import pytest
 import faaslab as fl
 from faaslab.launchers.model import VirtualModel
 from faaslab.model.profiles import profile_named
+from faaslab.planners.registry import plan_context, plan_with
+from faaslab.simulate import Draws, FlatDag, place, run_placement
+from tests.plan.dags import FakeDag
+from tests.simulate.scene import Known, platform, simulated
 
 THRESHOLD_BYTES = 10_000
 
@@ -107,7 +111,7 @@ def test_one_that_only_plans() -> None:
 
     plan = workflow().plan("per_task", optimizations=[Ready()], keep_harmful=True, platform="none")
     assert plan.instructions.stream == {0, 1, 2}
-    assert plan.instructions.own == ()
+    assert [one.name for one in plan.instructions.own] == ["ready"]
     assert [saving.optimization for saving in plan.instructions.savings] == ["ready"]
 
 
@@ -151,3 +155,49 @@ def test_pays_where_the_network_is_slow() -> None:
     after = fl.submit(dag, plan=plan, launcher=fl.VirtualLauncher(model=model))
     assert before.result(60) == after.result(60)
     assert after.trace.metrics["makespan_s"] < 0.7 * before.trace.metrics["makespan_s"]
+
+
+class Tenth(fl.Optimization):
+    """Takes a second to make a tenth of each output, two to undo that."""
+
+    name = "tenth"
+
+    def effect(self, task: str, output_bytes: float, /) -> fl.Effect | None:
+        return fl.Effect(output_bytes / 10, 1.0, 2.0) if output_bytes else None
+
+
+@pytest.mark.parametrize("second", ["b", "a", None])
+def test_the_simulator_accounts_for_it(second: str | None) -> None:
+    """A chain over two workers: make, upload a tenth, download it, undo; nothing of that on one worker."""
+    simulation = simulated(
+        [(), (0,), (1,)],
+        ["a" if second else None, second, second],
+        [4.0, 4.0, 4.0],
+        nbytes={0: 1e6},
+        plan={"instructions": fl.Instructions(own=(Tenth(),)), "optimizations": ["skip_storage", "tenth"]},
+        upload_bytes_per_s=1e5,
+        download_bytes_per_s=5e4,
+    )
+    cold_s, exec_s = 1.0, 12.0
+    if second == "b":
+        assert simulation.makespan_s == pytest.approx(cold_s + exec_s + 1.0 + 1.0 + 2.0 + 2.0)
+        assert simulation.stored_bytes == 1e5
+    else:
+        assert simulation.makespan_s == pytest.approx(cold_s + exec_s)
+        assert simulation.stored_bytes == 0
+
+
+@pytest.mark.parametrize("planner", ["wukong", "per_task", "uniform"])
+def test_the_compiled_simulator_accounts_for_it_equally(planner: str) -> None:
+    """The same numbers, whatever runs the loop."""
+    pytest.importorskip("numba")
+    from faaslab.simulate.compiled import compiled_dag, place_compiled, run_compiled
+
+    dag = FakeDag(((), (), (0,), (0, 1), (1, 2), (3, 4)))
+    plan = plan_with(planner, dag, plan_context(dag, optimizations=[Tenth()], keep_harmful=True, history=False))
+    where = platform(upload_bytes_per_s=1e5, download_bytes_per_s=5e4, store_latency_s=0.01)
+    flat = FlatDag.of(dag, Known([1.0] * 6, dict.fromkeys(range(6), 1e6)))
+    plain = run_placement(place(flat, plan, where), Draws(1))
+    fast = run_compiled(place_compiled(compiled_dag(flat), plan, where), Draws(1))
+    assert fast.makespan_s == plain.makespan_s
+    assert list(fast.start_s) == list(plain.start_s)

@@ -8,7 +8,8 @@ import pytest
 from faaslab.errors import Fenced
 from faaslab.protocol.messages import Claim, News, Reply, Start, Successor
 from faaslab.trace.events import OutputStored
-from tests.storage.conformance_tasks import TaskConformance, starts
+from tests.storage.conformance_tasks import starts
+from tests.storage.conformance_watch import WatchConformance
 from tests.storage.scene import LARGE, SMALL, BackDoor, Scene, spec, successor
 
 
@@ -23,7 +24,7 @@ def news(scene: Scene, container: str) -> int:
     return sum(isinstance(message, News) for message in scene.inbox(container))
 
 
-class HeldConformance(TaskConformance):
+class HeldConformance(WatchConformance):
     """Holding, elections, hand-over, and what becomes of it when workers end."""
 
     def test_what_is_ready_is_taken_and_the_rest_is_held(self, scene: Scene, door: BackDoor) -> None:

@@ -24,7 +24,7 @@ RUNS, CONTAINERS, POOLS, CLIENTS = ("r1", "r2"), ("c1", "c2", "c3"), (SMALL, LAR
 PLANNED = ("p", "q|x")
 
 tasks = st.integers(0, 6)
-outputs = st.sampled_from([None, b"", b"small", b"x" * 60, b"y" * 200])
+outputs = st.sampled_from([None, b"", b"small", b"x" * 60, b"y" * 200, b"R1|key|3|5000"])
 kept = st.dictionaries(tasks, st.sampled_from([b"kept", b"also kept"]), max_size=2)
 lease_s = st.sampled_from([LONG_S, LONG_S, LONG_S, -1.0])
 batches = st.sampled_from([b"", encode_events([TaskStarted(1.0, 0, "i", "c", 1)])])
@@ -63,6 +63,7 @@ class SideBySide(RuleBasedStateMachine):
         self.real = RedisStorage(self.url, f"side by side {next(LABS)}")
         self.model = MemoryStorage()
         self.cursors = {store: dict.fromkeys(CONTAINERS, "0") for store in (self.model, self.real)}
+        self.bells = {store: dict.fromkeys(CONTAINERS, "0") for store in (self.model, self.real)}
         self.read = {store: dict.fromkeys(RUNS, "0") for store in (self.model, self.real)}
         self.number = 0
 
@@ -133,7 +134,7 @@ class SideBySide(RuleBasedStateMachine):
     @rule(target=claims, container=st.sampled_from(CONTAINERS), lease_s=lease_s)
     def start_container(self, container: str, lease_s: float) -> Any:
         if container not in self.both(lambda store: store.demand()).containers:
-            for cursors in self.cursors.values():
+            for cursors in (*self.cursors.values(), *self.bells.values()):
                 cursors[container] = "0"
             pool = POOLS[container == "c3"]
             self.both(lambda store: store.register(container, pool, lease_s))
@@ -248,6 +249,19 @@ class SideBySide(RuleBasedStateMachine):
     @rule(claim=claims, task=st.integers(7, 9), upstreams=st.lists(tasks, max_size=6, unique=True))
     def wait_ready(self, claim: Claim, task: int, upstreams: list[int]) -> None:
         self.both(lambda store: store.wait_ready(claim, task, upstreams))
+
+    @rule(claim=claims, watched=st.lists(tasks, max_size=4, unique=True))
+    def watch(self, claim: Claim, watched: list[int]) -> None:
+        self.both(lambda store: store.watch(claim, watched))
+
+    @rule(container=st.sampled_from(CONTAINERS))
+    def hear_the_bell(self, container: str) -> None:
+        def heard(store: Storage) -> bool:
+            cursor = store.wait_bell(container, self.bells[store][container], 0.0)
+            self.bells[store][container] = cursor or self.bells[store][container]
+            return cursor is not None
+
+        self.both(heard)
 
     @rule(claim=claims, task=tasks)
     def begin(self, claim: Claim, task: int) -> None:

@@ -12,7 +12,7 @@ from faaslab.launchers.direct import execute_here
 from faaslab.plan import Plan
 from faaslab.protocol.messages import Completion, Failure, Invocation, Reply, Suspension, pool_of
 from faaslab.storage.memory import MemoryStorage
-from faaslab.worker.actions import Action, Call, ContainerSettings, Execute, Listen
+from faaslab.worker.actions import Action, Assist, Await, Call, ContainerSettings, Execute, Listen, Wait
 from faaslab.worker.container import Container
 from tests.worker.runs import CLIENT, IMAGE, SECRET
 
@@ -40,6 +40,8 @@ class Hand:
     done: list[str] = field(default_factory=list)
     action: Action | None = None
     left: str = ""
+    helped: Assist | None = None
+    helps: Action | None = None
 
     def go(self, stop: Callable[[Action], bool] = lambda action: False) -> list[str]:
         """Return what it did since the last time."""
@@ -65,9 +67,52 @@ class Hand:
                     if answer[1] is None:
                         break
                     self.done.append(f"hear {type(answer[1]).__name__}")
+                elif isinstance(self.action, Assist):
+                    self.helped, self.helps, answer = self.action, next(self.action.life), True
+                elif isinstance(self.action, Await):
+                    self.done.append("await the assistant")
+                    if not self.help() and self.helped is not None and isinstance(self.helps, Wait):
+                        self.done.append("assistant: hear nothing")
+                        self.help(timed_out=True)
                 self.action = self.life.send(answer)
         except StopIteration as end:
             self.left = end.value
+        return self.done[first:]
+
+    def help(self, stop: Callable[[Action], bool] = lambda action: False, *, timed_out: bool = False) -> list[str]:
+        """Let its assistant act until it waits, or until ``stop`` says so before an action; returns what it did.
+
+        ``timed_out``: it has waited in vain.
+        """
+        first = len(self.done)
+        assert self.helped is not None
+        try:
+            if timed_out:
+                self.helps = self.helped.life.send(None)
+            while self.helps is not None and not stop(self.helps):
+                answer: Any = None
+                waits = (0.0,) if isinstance(self.helps, Wait) else ()
+                if isinstance(self.helps, Await):
+                    if self.helps.shelf.version == self.helps.version:
+                        break
+                else:
+                    assert isinstance(self.helps, Call | Wait)
+                    try:
+                        answer = getattr(self.store, self.helps.method)(*self.helps.args, *waits)
+                    except Fenced as fenced:
+                        self.done.append(f"assistant: {self.helps.method}: fenced")
+                        self.helps = self.helped.life.throw(fenced)
+                        continue
+                    if waits and answer is None:
+                        break
+                    told = answer if isinstance(answer, dict) else ()
+                    self.done.append(
+                        " ".join(["assistant:", self.helps.method, *[",".join(map(str, told))] * bool(told)])
+                    )
+                self.helps = self.helped.life.send(answer)
+        except StopIteration:
+            self.helps = None
+            self.helped.shelf.end()
         return self.done[first:]
 
     def time_out(self) -> None:

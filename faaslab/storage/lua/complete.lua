@@ -121,6 +121,7 @@ if ARGV[7] == '1' and (ARGV[10] == '1' or sink or others) then
     event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
       bytes = tonumber(ARGV[8]), duration_s = started > 0 and math.max(0, NOW - started) or 0})
     if sink then call('HINCRBY', R(run, 'meta'), 'sinks_left', -1) end
+    if claimed.watched then stored_now(run, task) end
   end
 end
 
@@ -168,7 +169,7 @@ end
 
 local left, ended = 1, ends and #taken == 0 and due == ''
 if ended then
-  left = end_attempt(run, inv, attempt, c, 'ended', claimed.waits_for)
+  left = end_attempt(run, inv, attempt, c, 'ended', claimed)
 elseif not again then
   set(run, inv, 't', joined(ARGV[13], names), 'u', '', 'n', ARGV[16])
   if elected ~= '' then set(run, inv, 'e', '') end

@@ -6,7 +6,7 @@ local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 
-store_kept(run, inv, 16)
+store_kept(run, inv, 16, claimed.watched)
 if ARGV[8] == '1' then set(run, inv, 't', ARGV[9]) end
 local tries = call('HINCRBY', R(run, 'tries'), task, 1)
 local pool = ARGV[15]
@@ -14,7 +14,7 @@ local again = pool ~= '' or tries <= tonumber(ARGV[7])
 event({type = 'TaskFailed', at_s = NOW, task = tonumber(task), invocation = inv, container = c, attempt = tries,
   error = ARGV[13], will_retry = again})
 if again then
-  end_attempt(run, inv, attempt, c, 'retry', claimed.waits_for)
+  end_attempt(run, inv, attempt, c, 'retry', claimed)
   local following = call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
   set(run, inv, 's', 'due')
   if pool ~= '' then set(run, inv, 'p', pool) end
@@ -22,7 +22,7 @@ if again then
   local pause = math.min(tonumber(ARGV[11]), tonumber(ARGV[10]) * 2 ^ (tries - 1))
   call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
 else
-  end_attempt(run, inv, attempt, c, 'failed', claimed.waits_for)
+  end_attempt(run, inv, attempt, c, 'failed', claimed)
   end_run(run, 'failed', 'task failed|' .. tries, ARGV[6])
 end
 publish(run, ARGV[12])

@@ -7,6 +7,7 @@
 --   assigned        hash    container -> "run|invocation|attempt"
 --   known:<c>       set     digests of DAG parts that container <c> has received, and "run:<id>" of runs whose parts it has
 --   inbox:<c>       stream  messages to container <c>; the truth is in `assigned`, a lost message only delays
+--   bell:<c>        stream  one entry at most: something that container <c> watches has changed, ask `watch` what
 --   idle:<pool>     list    idle containers, longest idle first
 --   pending:<pool>  list    "run|invocation|attempt" that wait for a container
 --   pools           set     pools that ever had containers or pending invocations
@@ -17,7 +18,8 @@
 --   runs            hash    run -> client
 --   throttle        string  second until which the emulated link of the whole store is busy
 -- Of a run, below `run:<id>:`:
---   meta            hash    status, reason, client, digest, structure, ride (digests), inline, lapses, sinks_left, live, ended
+--   meta            hash    status, reason, client, digest, structure, ride (digests), inline, lapses, sinks_left, live, ended,
+--                           watched (whether anybody ever watched an output)
 --   error           string  encoded report of the failure that ended the run
 --   parts           hash    digest -> structure, code or large constant
 --   cuts            hash    invocation -> part of a large DAG that it can still reach; `structure` then begins with `*`
@@ -33,6 +35,8 @@
 --   inv             hash    "<invocation>:<f>" with f = s(tate) a(ttempt) c(ontainer) p(ool) t(asks) u(pstreams of the
 --                           first task) g(ate) w(aits for) q (requested) l(apses) n(umber of its last completion)
 --                           e (tasks it was given since) o (tasks whose outputs it has to store) h (held inputs)
+--                           b(ell: last attempt that watched anything)
+--   watch           hash    task that is not stored -> "<invocation>|<attempt>|<container>" of who watches it, a line each
 --   tries           hash    task -> failed attempts
 --   begun           hash    impure task -> attempt that began it
 --   blobs           set     keys of blob chunks
@@ -148,6 +152,21 @@ end
 
 local function push(c, ...) call('XADD', L .. 'inbox:' .. c, 'MAXLEN', INBOX, '*', ...) end
 
+-- The bell is a hint, and one unheard ring says as much as many.
+local function ring(c) call('XADD', L .. 'bell:' .. c, 'MAXLEN', 1, '*', 'b', '') end
+
+-- Tell whoever watches a task that it is stored.
+local function stored_now(run, task)
+  local watchers = call('HGET', R(run, 'watch'), task)
+  if not watchers then return end
+  for line in string.gmatch(watchers, '[^\n]+') do
+    local inv, attempt, c = string.match(line, '^(.*)|(%d+)|([^|]*)$')
+    local got = get(run, inv, 'sac')
+    if got[1] == 'assigned' and got[2] == attempt and got[3] == c then ring(c) end
+  end
+  call('HDEL', R(run, 'watch'), task)
+end
+
 -- Hand an invocation to an idle container of its pool, or queue it.
 local function activate(run, inv, by, a, p, t, u)
   live(run, 1)
@@ -213,6 +232,7 @@ local function end_run(run, state, reason, report)
     if is and of == run then
       event({type = 'WorkerExited', at_s = NOW, invocation = inv, attempt = tonumber(attempt), container = c,
         reason = state})
+      if get(run, inv, 'b')[1] == attempt then ring(c) end
     end
   end
   call('HSET', R(run, 'meta'), 'status', state, 'reason', reason)
@@ -418,10 +438,11 @@ end
 
 -- End an attempt; what comes after it is the caller's business: at least `take_pending` for the container. Answers how
 -- many invocations of the run are left.
-local function end_attempt(run, inv, attempt, c, reason, waits_for)
-  if call('EXISTS', R(run, 'heldin')) == 1 or call('HGET', R(run, 'inv'), inv .. ':e') ~= '' then let_go(run, inv) end
+local function end_attempt(run, inv, attempt, c, reason, claimed)
+  if claimed.held ~= '0' or claimed.given ~= '' then let_go(run, inv) end
   set(run, inv, 's', 'ended', 'c', '', 'w', '-1')
-  if waits_for ~= '-1' then call('ZREM', L .. 'waiting', c) end
+  if claimed.waits_for ~= '-1' then call('ZREM', L .. 'waiting', c) end
+  if claimed.watches == attempt then ring(c) end
   event({type = 'WorkerExited', at_s = NOW, invocation = inv, attempt = tonumber(attempt), container = c, reason = reason})
   return live(run, -1)
 end
@@ -467,7 +488,7 @@ local function forget(c)
   call('HDEL', L .. 'assigned', c)
   call('ZREM', L .. 'leases', c)
   call('ZREM', L .. 'waiting', c)
-  call('DEL', L .. 'known:' .. c, L .. 'inbox:' .. c)
+  call('DEL', L .. 'known:' .. c, L .. 'inbox:' .. c, L .. 'bell:' .. c)
 end
 
 -- Forget a dead container and dispatch its invocation again, until that has died too often.
@@ -494,14 +515,14 @@ end
 
 -- Nil and what is known of the invocation and its run if the claim holds, otherwise the answer that says why not.
 local function fenced(run, inv, attempt, c)
-  local meta = call('HMGET', R(run, 'meta'), 'status', 'inline')
+  local meta = call('HMGET', R(run, 'meta'), 'status', 'inline', 'watched')
   if meta[1] ~= 'running' then return {'fenced', 'run ' .. run .. ' is ' .. (meta[1] or 'not known to the store')} end
-  local got = get(run, inv, 'sacptnweo')
+  local got = get(run, inv, 'sacptnwbeoh')
   if got[1] ~= 'assigned' or got[2] ~= attempt or got[3] ~= c then
     return {'fenced', c .. ' no longer owns attempt ' .. attempt .. ' of ' .. inv}
   end
-  return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], given = got[8],
-    due = got[9], inline = tonumber(meta[2])}
+  return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], watches = got[8],
+    given = got[9], due = got[10], held = got[11], inline = tonumber(meta[2]), watched = meta[3]}
 end
 
 -- Whether all inputs of a task have arrived.
@@ -511,7 +532,7 @@ local function is_owned(run, task)
 end
 
 -- Store outputs that a leaving worker kept: ARGV from `at`: count, then task, bytes.
-local function store_kept(run, inv, at)
+local function store_kept(run, inv, at, watched)
   local count = tonumber(ARGV[at])
   for i = 1, count do
     local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
@@ -519,6 +540,7 @@ local function store_kept(run, inv, at)
       local large = string.sub(output, 1, 3) == 'R1|' and string.match(output, '|(%d+)$')
       event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
         bytes = tonumber(large or #output)})
+      if watched then stored_now(run, task) end
     end
   end
 end
@@ -529,7 +551,7 @@ local function delete_run(run)
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'heldin'))) do call('UNLINK', R(run, 'held:' .. task)) end
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
-    'events', 'heldin', 'holds'}) do
+    'events', 'watch', 'heldin', 'holds'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
