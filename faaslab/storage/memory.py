@@ -61,10 +61,10 @@ class _Invocation:
     requested_s: float = 0.0
     lapses: int = 0
     number: int = 0
-    given: tuple[int, ...] = ()
-    due: tuple[int, ...] = ()
     watches: int = 0
     """Last attempt that watched anything."""
+    given: tuple[int, ...] = ()
+    due: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from faaslab.errors import Fenced, PayloadError
 from faaslab.protocol.messages import Claim, Seen
 from faaslab.protocol.payload import join, read_reference
-from faaslab.worker.actions import Action, Await, Call, Wait
+from faaslab.worker.actions import Action, Await, Call
 from faaslab.worker.shelf import Fetched, Shelf
 
 if TYPE_CHECKING:

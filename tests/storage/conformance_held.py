@@ -8,8 +8,7 @@ import pytest
 from faaslab.errors import Fenced
 from faaslab.protocol.messages import Claim, News, Reply, Start, Successor
 from faaslab.trace.events import OutputStored
-from tests.storage.conformance_tasks import starts
-from tests.storage.conformance_watch import WatchConformance
+from tests.storage.conformance_tasks import TaskConformance, starts
 from tests.storage.scene import LARGE, SMALL, BackDoor, Scene, spec, successor
 
 
@@ -24,7 +23,7 @@ def news(scene: Scene, container: str) -> int:
     return sum(isinstance(message, News) for message in scene.inbox(container))
 
 
-class HeldConformance(WatchConformance):
+class HeldConformance(TaskConformance):
     """Holding, elections, hand-over, and what becomes of it when workers end."""
 
     def test_what_is_ready_is_taken_and_the_rest_is_held(self, scene: Scene, door: BackDoor) -> None:
@@ -256,7 +255,7 @@ class HeldConformance(WatchConformance):
         count, crashes = 0, 4
 
         def heed(name: str, reply: Reply) -> None:
-            claim, held, todo = open_[name]
+            _, held, todo = open_[name]
             todo.extend(reply.taken)
             for task in reply.taken:
                 for m in [m for m in held if m in inputs.get(task, ())]:
@@ -307,7 +306,7 @@ class HeldConformance(WatchConformance):
             else:
                 task = todo.pop()
                 ran[task] = name
-                if task in after and after[task]:
+                if after.get(task):
                     reply = hold(
                         scene, claim, task, *after[task], nbytes=size[task], take=9, remaining=(task, *todo, *held)
                     )
