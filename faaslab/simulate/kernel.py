@@ -160,6 +160,7 @@ def run_events(
     while sinks_left > 0 and (len(heap) > 0 or len(shares) > 0):
         free = by = ended = last = stepping = -1
         again_s = 0.0
+        kind = task = -1
         end_s = progress_at_s + (shares[0][0] - progress_s) * slow if len(shares) > 0 else never
         if len(shares) > 0 and (len(heap) == 0 or end_s <= heap[0][0]):
             progress_s, task = heapq.heappop(shares)
@@ -364,7 +365,7 @@ def run_events(
                 elif kind == ASK:
                     stepping = i
                     asks[i] = 0
-                elif waits_since_s[i] >= 0 and asks[i] == 0 and waited_until_s[task] <= now_s:
+                elif waits_since_s[i] >= 0 and asks[i] == 0 and i_waits[i] == task and waited_until_s[task] <= now_s:
                     stepping = i
                     again_s = now_s
             else:
@@ -555,9 +556,10 @@ def run_events(
                 kept = i_waits[i]
                 is_over = kind == LET_GO or waited_until_s[kept] <= again_s
                 if is_over or victim >= 0 or uppermost[i] >= 0 or held_first[i] < 0:
-                    waited_s = again_s - waits_since_s[i]
+                    heard_s = now_s - half_s if kind == ASK else again_s
+                    waited_s = max(0.0, heard_s - waits_since_s[i])
                     held_waited_s[kept] += waited_s
-                    waited_until_s[kept] = again_s
+                    waited_until_s[kept] = heard_s
                     waits_since_s[i] = -1.0
                     kept = held_first[i]
                     while kept >= 0:
