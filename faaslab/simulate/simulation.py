@@ -169,8 +169,12 @@ class Simulation:
             at_hand = [upstream == self.tasks[6][task] for upstream in row]
             rides = [bool(placed.rides[edge]) for edge in range(first, first + len(row))]
         else:
-            base = placed.arrays[5][self.instances[0][self.tasks[5][task]]]
+            instance = self.tasks[5][task]
+            base = placed.arrays[5][self.instances[0][instance]]
             at_hand = [touch[edge] >= base for edge in range(first, first + len(row))]
+            if len(self.tasks[17]):
+                taken = self.tasks[17][first : first + len(row)]
+                at_hand = [here or by == instance for here, by in zip(at_hand, taken, strict=True)]
             room = placed.numbers[8] if placed.arrays[7][task] else 0.0
             rides = []
             for upstream, local in zip(row, at_hand, strict=True):
@@ -255,6 +259,8 @@ def run_columns(
 def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: Callable[[int, Any], Any]) -> Simulation:
     count, room = len(placement.exec_s), placement.capacity
     early = len(placement.rides) if len(placement.extra[0][0]) else 0
+    asked = len(placement.extra[5][0]) > 0
+    some, edges = (count, len(placement.rides)) if asked else (0, 0)
     tasks = (
         *(filled(count, 0.0) for _ in range(4)),
         filled(count, math.inf),
@@ -263,6 +269,9 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         filled(count, 0),
         filled(len(placement.rides), 0),
         *(filled(early, 0.0) for _ in range(2)),
+        filled(some, math.inf),
+        *(filled(some, 0.0) for _ in range(3)),
+        filled(edges, -1),
     )
     instances = (
         filled(room, -1),

@@ -17,6 +17,7 @@ from faaslab.trace.events import (
     AnyEvent,
     InputFetched,
     InvocationRequested,
+    OutputHeld,
     OutputKept,
     OutputStored,
     RunEnded,
@@ -137,7 +138,25 @@ def _task_events(
     yield TaskExecuted(finish_s, task, name, duration_s, alone_s, input_bytes, queued_s=waited_s)
     size = flat.output_bytes[task]
     quiet = placement.arrays[8][task] >= 0
+    if len(placement.extra[5][0]) and placement.extra[5][0][task] > 0 and not quiet:
+        yield from _held_events(simulation, task, following, name)
+        return
     if quiet or visible_s == math.inf:
         yield OutputKept(finish_s if quiet else float(simulation.turn_s[following]), task, name, size)
     if visible_s < math.inf:
         yield OutputStored(visible_s, task, name, size, 0.0 if quiet else visible_s - finish_s)
+
+
+def _held_events(simulation: Simulation, task: int, following: int, name: str) -> Iterator[AnyEvent]:
+    """Yield what became of an output that was not stored at once."""
+    size = simulation.placement.flat.output_bytes[task]
+    visible_s = float(simulation.visible_s[task])
+    held_s, release_s, until_s, waited_s = (float(column[task]) for column in simulation.tasks[13:17])
+    if held_s < math.inf:
+        yield OutputHeld(held_s, task, name, size)
+    if waited_s > 0:
+        yield WorkerWaited(until_s, name, task, waited_s)
+    if visible_s < math.inf:
+        yield OutputStored(visible_s, task, name, size, visible_s - release_s)
+    else:
+        yield OutputKept(min(held_s, float(simulation.turn_s[following])), task, name, size)

@@ -255,7 +255,7 @@ class WorkerMachine:
     def _task(self, task: int) -> Generator[Action, Any, Reply | None]:
         """Run one task and tell whom it concerns; None: go on with the own list."""
         container, dag = self._container, self._dag
-        if self._planned is not None:
+        if self._is_planned(task):
             suspended = yield from self._wait_for(task)
             if suspended is not None:
                 return suspended
@@ -459,6 +459,8 @@ class WorkerMachine:
         if task in self._silent:
             self._keep(task, value, payload)
             return (yield from self._flush())
+        if self._shelf is not None and not self._is_planned(task):
+            self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
         if asks:
             yield from self._fetch_parts((dag.policy,))
@@ -586,7 +588,7 @@ class WorkerMachine:
         due: list[int] = []
         while self._held and not reply.ended:
             due = [task for task in self._held if task in reply.due or task in due]
-            if not due and self._kept.alone_bytes <= most_bytes:
+            if not due and self._kept.total_bytes <= most_bytes:
                 break
             reply = yield from self._release(due[0] if due else next(iter(self._held)))
         return reply
@@ -628,21 +630,23 @@ class WorkerMachine:
     def _let_go(self) -> Generator[Action, Any, Reply]:
         """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
         container = self._container
-        began_s = container.now_s()
-        until_s = began_s + max(held.wait_s for held in self._held.values())
-        first = next(iter(self._held))
-        reply = Reply()
-        if not self._todo and until_s > began_s:
-            while self._held and not self._todo and (left_s := until_s - container.now_s()) > 0:
-                message = yield from container.listen(min(left_s, container.settings.wait_slice_s))
-                if isinstance(message, News) and (message.run, message.invocation) == self._key:
-                    reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
+        while self._held and not self._todo:
+            wait_s = max(held.wait_s for held in self._held.values())
+            if wait_s <= 0:
+                break
+            first, began_s = next(iter(self._held)), container.now_s()
+            message = yield from container.listen(min(wait_s, container.settings.wait_slice_s))
             waited_s = container.now_s() - began_s
             self._event(WorkerWaited(container.now_s(), self._claim.invocation, first, waited_s))
             for held in self._held.values():
-                held.wait_s = max(0.0, held.wait_s - waited_s)
-            if self._todo or reply.ended:
-                return reply
+                held.wait_s -= waited_s
+            if isinstance(message, News) and (message.run, message.invocation) == self._key:
+                reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
+                if reply.ended:
+                    return reply
+        reply = Reply()
+        if self._todo and not self._is_planned(self._todo[0]):
+            return reply
         while self._held and not reply.ended:
             reply = yield from self._obey((yield from self._release(next(iter(self._held)))))
         return reply
