@@ -108,6 +108,7 @@ class Completion:
     Attributes:
         task: The finished task; -1: none, only end or report.
         output: Framed payload or blob reference; None: kept by the worker, nobody else needs it.
+        streamed: All who need the output have received it while it was written; there is none to store.
         must_store: Store even if all successors are taken by this worker (impure tasks).
         sink: The client asked for this output.
         successors: Tasks that wait for it and are not certain to run in this invocation.
@@ -134,6 +135,7 @@ class Completion:
     output_bytes: int = 0
     started_s: float = 0.0
     must_store: bool = False
+    streamed: bool = False
     sink: bool = False
     successors: tuple[Successor, ...] = ()
     take: int = 0

@@ -176,6 +176,10 @@ class Storage(ABC):
         """Return all tasks of the run whose outputs are stored."""
 
     @abstractmethod
+    def delivered(self, claim: Claim) -> frozenset[int]:
+        """Return all tasks whose outputs were streamed to all who needed them, and need not be made for them again."""
+
+    @abstractmethod
     def owned(self, claim: Claim) -> frozenset[int]:
         """Return all tasks that became ready and were given to this invocation, finished ones included."""
 

@@ -96,6 +96,8 @@ class _Run:
     """Chunks by their numbers."""
     flows: dict[int, Flow] = field(default_factory=dict)
     """Outputs that are, or were, streamed."""
+    delivered: set[int] = field(default_factory=set)
+    """Tasks whose outputs were streamed to all who needed them."""
     events: list[bytes] = field(default_factory=list)
     fresh: list[AnyEvent] = field(default_factory=list)
 
@@ -283,6 +285,8 @@ class MemoryStorage(Storage):
                 taken = [task for task in invocation.tasks if task not in completion.remaining]
                 stored = self._has_to_store(completion, taken)
             else:
+                if completion.streamed:
+                    run.delivered.add(completion.task)
                 ready: list[Successor] = []
                 if completion.hold == "no":
                     taken, ready = self._arrive_all(run, invocation, completion, inputs_of)
@@ -518,6 +522,12 @@ class MemoryStorage(Storage):
         with self._changed:
             run, _ = self._check(claim)
             return frozenset(run.outputs)
+
+    def delivered(self, claim: Claim) -> frozenset[int]:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            return frozenset(run.delivered)
 
     def owned(self, claim: Claim) -> frozenset[int]:
         """See ``Storage``."""

@@ -331,7 +331,7 @@ class RedisStorage(Storage):
             completion.claim,
             completion.task,
             b"" if completion.output is None else completion.output,
-            "0" if completion.output is None else "1",
+            "2" if completion.streamed else "0" if completion.output is None else "1",
             completion.output_bytes,
             completion.started_s,
             "1" if completion.must_store else "0",
@@ -435,6 +435,10 @@ class RedisStorage(Storage):
     def stored(self, claim: Claim) -> frozenset[int]:
         """See ``Storage``."""
         return frozenset(map(int, self._claimed("stored", claim)[1:]))
+
+    def delivered(self, claim: Claim) -> frozenset[int]:
+        """See ``Storage``."""
+        return frozenset(map(int, self._claimed("delivered", claim)[1:]))
 
     def owned(self, claim: Claim) -> frozenset[int]:
         """See ``Storage``."""

@@ -58,6 +58,7 @@ class StorageWrapper(Storage):
     wait_bell = _passed_on(Storage.wait_bell)
     begin = _passed_on(Storage.begin)
     stored = _passed_on(Storage.stored)
+    delivered = _passed_on(Storage.delivered)
     owned = _passed_on(Storage.owned)
     parts = _passed_on(Storage.parts)
     get_blob = _passed_on(Storage.get_blob)

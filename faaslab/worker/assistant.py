@@ -136,20 +136,22 @@ class Assistant:
                 del self._streams[task]
                 return
             stream.add(chunks[0])
-            if not seen.stored:
+            if not seen.stored and stream.chunks < seen.chunks:
                 acks[task] = stream.key, stream.chunks
         if stream.chunks < seen.chunks:
             return
-        if stream.is_whole(seen):
-            now_s = self._container.now_s()
-            shelf.put(task, Fetched(stream.buffer, now_s, now_s - stream.began_s, "stream"))
+        now_s = self._container.now_s()
+        whole = Fetched(stream.buffer, now_s, now_s - stream.began_s, "stream")
+        received = stream.is_whole(seen) and shelf.put(task, whole)
+        if received:
             del self._streams[task]
-            return
-        self._begin_again(task)
-        if seen.stored:
-            shelf.leave(task)
         else:
-            acks[task] = stream.key, -1
+            self._begin_again(task)
+        # The last acknowledgement is a promise to have it, also if this worker gives up its slot.
+        if not seen.stored:
+            acks[task] = stream.key, stream.chunks if received else -1
+        elif not received:
+            shelf.leave(task)
 
     # -- what is stored -------------------------------------------------------------------------------------------
 

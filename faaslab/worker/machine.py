@@ -186,7 +186,8 @@ class WorkerMachine:
         dag, invocation = self._dag, self._invocation
         sinks = [task for task in order if self._visible(task)]
         owned: frozenset[int] = (yield Call("owned", (self._claim,))) if dag.policy else frozenset()
-        return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned)
+        delivered: frozenset[int] = (yield Call("delivered", (self._claim,))) if dag.has_streams else frozenset()
+        return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned, delivered)
 
     def _is_planned(self, task: int) -> bool:
         """Whether a task is on this worker's own list."""
@@ -239,6 +240,11 @@ class WorkerMachine:
             if not shelf.under_way(upstream):
                 return shelf.take(upstream)
             yield Await(shelf, version, self._container.settings.wait_slice_s)
+
+    def _stop_receiving(self) -> None:
+        """Have the assistant acknowledge nothing any more that nobody else has: what it has is about to be stored."""
+        if self._shelf is not None:
+            self._shelf.stop()
 
     def _dismiss(self) -> Steps:
         """Send the assistant away; nothing of it is left afterwards."""
@@ -512,6 +518,7 @@ class WorkerMachine:
                 0 if output is None else output_bytes(output),
                 began_s,
                 must_store=dag.store_all or not dag.options(task).pure,
+                streamed=output is None,
                 sink=dag.is_sink(task),
                 successors=self._successors(way.waiting),
                 take=way.take,
@@ -790,6 +797,7 @@ class WorkerMachine:
             if released.ended:
                 return released
         if retries:
+            self._stop_receiving()
             # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
             try:
                 outputs = yield from self._only_here()
@@ -851,6 +859,7 @@ class WorkerMachine:
     def _suspend(self, gate: int, waited_s: float) -> Generator[Action, Any, Reply]:
         """Give up the slot: what is kept for the own later tasks goes to the store first."""
         self._event(WorkerWaited(self._container.now_s(), self._claim.invocation, gate, waited_s))
+        self._stop_receiving()
         try:
             outputs = yield from self._only_here()
         except OwnFailed as error:

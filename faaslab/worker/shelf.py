@@ -104,12 +104,18 @@ class Shelf:
         with self._changed:
             return [task for task, fetched in self._here.items() if fetched.source == "stream"]
 
-    def close(self) -> None:
-        """Tell the assistant that nothing is needed any more."""
+    def stop(self) -> None:
+        """Tell the assistant that nothing more is needed; what is here stays."""
         with self._changed:
             self._wanted.clear()
             self._in_flight.clear()
             self._streamed.clear()
+            self._touch()
+
+    def close(self) -> None:
+        """Tell the assistant that nothing is needed any more."""
+        self.stop()
+        with self._changed:
             self._here.clear()
             self._held_bytes = 0
             self._touch()
@@ -154,13 +160,16 @@ class Shelf:
                 self._wanted.add(task)
             self._touch()
 
-    def put(self, task: int, fetched: Fetched) -> None:
-        """Lay down an output that was under way, unless it is not wanted any more."""
+    def put(self, task: int, fetched: Fetched) -> bool:
+        """Lay down an output that was under way; False: it is not wanted any more."""
         with self._changed:
-            if (self._streamed if fetched.source == "stream" else self._in_flight).pop(task, None) is not None:
+            under_way = self._streamed if fetched.source == "stream" else self._in_flight
+            wanted = under_way.pop(task, None) is not None
+            if wanted:
                 self._here[task] = fetched
                 self._held_bytes += len(fetched.frame)
             self._touch()
+            return wanted
 
     def leave(self, task: int) -> None:
         """Leave an output to the machine."""

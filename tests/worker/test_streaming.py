@@ -159,12 +159,8 @@ def test_others_need_it_too(apart: tuple[int, ...]) -> None:
     if not apart:
         # The second consumer's worker begins with the task: it is invoked when the output is there.
         first = dag.index_of("head#2")
-        assignments = [
-            replace(one, worker="other") if t == first else one for t, one in enumerate(plan.assignments)
-        ]
-        plan = replace(
-            Plan.for_dag(dag, "by hand", assignments), instructions=plan.instructions
-        )
+        assignments = [replace(one, worker="other") if t == first else one for t, one in enumerate(plan.assignments)]
+        plan = replace(Plan.for_dag(dag, "by hand", assignments), instructions=plan.instructions)
     run = virtual(dag, plan, **late)
     assert [(event.consumers, event.stored) for event in streamed(run)] == [(1, True)]
     assert len(stored(run)) == 1

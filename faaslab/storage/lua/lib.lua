@@ -39,6 +39,7 @@
 --   watch           hash    task that is not stored -> "<invocation>|<attempt>|<container>" of who watches it, a line each
 --   flows           hash    task -> packed stream of its output: key, nbytes, chunks, written, digest, freed, instead,
 --                           producer ("<invocation>|<attempt>|<container>"), acked (consumer, the same, -> chunks)
+--   streamed        set     tasks whose outputs were streamed to all who needed them
 --   tries           hash    task -> failed attempts
 --   begun           hash    impure task -> attempt that began it
 --   blobs           set     keys of blob chunks
@@ -620,7 +621,7 @@ local function delete_run(run)
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'heldin'))) do call('UNLINK', R(run, 'held:' .. task)) end
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
-    'events', 'watch', 'flows', 'heldin', 'holds'}) do
+    'events', 'watch', 'flows', 'streamed', 'heldin', 'holds'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
