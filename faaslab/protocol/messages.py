@@ -108,6 +108,7 @@ class Completion:
     Attributes:
         task: The finished task; -1: none, only end or report.
         output: Framed payload or blob reference; None: kept by the worker, nobody else needs it.
+        streamed: All who need the output have received it while it was written; there is none to store.
         must_store: Store even if all successors are taken by this worker (impure tasks).
         sink: The client asked for this output.
         successors: Tasks that wait for it and are not certain to run in this invocation.
@@ -134,6 +135,7 @@ class Completion:
     output_bytes: int = 0
     started_s: float = 0.0
     must_store: bool = False
+    streamed: bool = False
     sink: bool = False
     successors: tuple[Successor, ...] = ()
     take: int = 0
@@ -224,11 +226,54 @@ class Seen:
         nbytes: Its size.
         key: Blob that holds it; empty: it is no blob.
         chunks: Pieces of that blob.
+        written: How many of them can be read, where it is not stored: its producer is just offering it.
+        stored: Whether it is stored.
+        digest: Of the whole, once all of it has been offered.
     """
 
     nbytes: int
     key: str = ""
     chunks: int = 0
+    written: int = 0
+    stored: bool = True
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An output that its producer is about to stream to workers that watch it.
+
+    Attributes:
+        key: Of the blob that it is written to; unique to task and attempt.
+        nbytes: Its size.
+        chunks: Pieces of that blob.
+        workers: Planned workers that need it.
+        only: Nobody else needs it: if all of them receive it, it is not stored.
+    """
+
+    task: int
+    key: str
+    nbytes: int
+    chunks: int
+    workers: tuple[str, ...]
+    only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """How far a stream has come.
+
+    Attributes:
+        consumers: Workers that receive it; 0: none do, it is not streamed.
+        instead: They are all who need the output, so that it need not be stored.
+        acked: How many chunks all of them have.
+        freed: How many of the first chunks are gone again.
+    """
+
+    consumers: int
+    instead: bool
+    acked: int
+    freed: int
 
 
 @dataclass(frozen=True, slots=True)
