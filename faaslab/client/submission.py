@@ -112,6 +112,7 @@ def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> R
         max_lapses=config.max_lapses,
         events=encode_events([RunSubmitted(identity.submitted_s, identity.run, len(dag), dag_bytes, identity.client)]),
         cuts=cuts,
+        timed=bool(plan.instructions.duplicates),
     )
 
 

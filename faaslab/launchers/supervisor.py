@@ -195,6 +195,8 @@ class Supervisor:
 
     def _report(self, work: Work, kind: str, message: str, *, peak_bytes: int = 0, pool: str = "") -> None:
         """Fail the current task in the child's place."""
+        if work.spare:
+            return  # nothing depends on it: its worker goes on elsewhere, and does not try that again
         settings = self._launch.settings
         logs, _ = read_log(self._log, work.log_start, self._launch.log_bytes)
         claim = Claim(work.run, work.invocation, work.attempt, self._container)

@@ -71,7 +71,7 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """To a container whose worker holds outputs: the next answer to a completion says what happened to them.
+    """To a container whose worker holds outputs or looks for some: the next answer says what happened to them.
 
     It may get lost: that answer says so whether it was heard or not.
     """
@@ -295,6 +295,7 @@ class RunSpec:
         ride: Digests of the parts that ride inside invocations; the others are fetched once per container.
         sinks: Tasks whose outputs the client asked for.
         cuts: Invocation -> digest of the part of a large DAG that it can still reach, which rides along in its place.
+        timed: Remember when outputs were stored: workers ask (``Storage.look``) since some tasks may be computed twice.
     """
 
     run: str
@@ -308,6 +309,7 @@ class RunSpec:
     max_lapses: int
     events: bytes = b""
     cuts: Mapping[str, str] = field(default_factory=dict)
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,17 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def look(self, claim: Claim, tasks: Sequence[int]) -> tuple[float, dict[int, float]]:
+        """Return when the run began, and when those of some outputs that are stored came to be.
+
+        When one of the others is stored, the caller's inbox gets ``News``, once. Only a run that is ``timed`` can tell.
+        """
+
+    @abstractmethod
+    def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:
+        """Return whether the output of a task has not arrived yet at one of ``successors``."""
+
+    @abstractmethod
     def begin(self, claim: Claim, task: int) -> bool:
         """Record that an impure task starts; False if an earlier attempt had begun it."""
 

@@ -435,6 +435,11 @@ class WorkerDag:
         """Whether the output of any described task may be streamed."""
         return bool(self._stream)
 
+    @property
+    def has_duplicates(self) -> bool:
+        """Whether any described task may be computed by a worker that it is not planned for."""
+        return bool(self._duplicable)
+
     def duplicable(self, t: int) -> bool:
         """Return whether some worker may compute a task of another one itself."""
         return t in self._duplicable

@@ -90,6 +90,11 @@ class _Run:
     invocations: dict[str, _Invocation] = field(default_factory=dict)
     watched: dict[int, dict[tuple[str, int, str], None]] = field(default_factory=dict)
     """Tasks that are not stored, with invocation, attempt and container of who watches them."""
+    looked: dict[int, dict[Watcher, None]] = field(default_factory=dict)
+    """The same of those who look for them."""
+    began_s: float = 0.0
+    stored_s: dict[int, float] = field(default_factory=dict)
+    """When outputs were stored; only if the run is ``timed``."""
     tries: dict[int, int] = field(default_factory=dict)
     begun: dict[int, int] = field(default_factory=dict)
     blobs: dict[str, dict[int, bytes]] = field(default_factory=dict)
@@ -151,7 +156,7 @@ class MemoryStorage(Storage):
                 return
             if existing is not None:
                 raise StorageError(f"run {spec.run!r} exists already; run ids must be unique")
-            run = self._runs[spec.run] = _Run(spec, sinks_left=len(spec.sinks))
+            run = self._runs[spec.run] = _Run(spec, sinks_left=len(spec.sinks), began_s=self._clock.now_s())
             for start in spec.starts:
                 run.invocations[start.invocation] = _Invocation(start.pool, start.tasks)
                 for task in start.tasks:
@@ -511,6 +516,22 @@ class MemoryStorage(Storage):
                 return None
             return str(self._containers[container].rings)
 
+    def look(self, claim: Claim, tasks: Sequence[int]) -> tuple[float, dict[int, float]]:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            for task in tasks:
+                if task not in run.outputs:
+                    watcher = (claim.invocation, claim.attempt, claim.container)
+                    run.looked.setdefault(task, {})[watcher] = None
+            return run.began_s, {task: run.stored_s[task] for task in tasks if task in run.stored_s}
+
+    def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            return any(s not in run.owner and task not in run.arrived.get(s, ()) for s in successors)
+
     def begin(self, claim: Claim, task: int) -> bool:
         """See ``Storage``."""
         with self._changed:
@@ -855,10 +876,15 @@ class MemoryStorage(Storage):
                 self._tell_watchers(run, task)
 
     def _tell_watchers(self, run: _Run, task: int) -> None:
-        """Ring for whoever watches a task: it is stored."""
+        """Ring for whoever watches a task, and tell who looks for it: it is stored."""
+        if run.spec.timed:
+            run.stored_s[task] = self._clock.now_s()
         for name, attempt, container in run.watched.pop(task, ()):
             if self._wanted(container, (run.spec.run, name, attempt)):
                 self._containers[container].ring()
+        for name, attempt, container in run.looked.pop(task, ()):
+            if self._wanted(container, (run.spec.run, name, attempt)):
+                self._containers[container].push(News(run.spec.run, name))
 
     def _ready(self, run: _Run, successor: Successor, inputs_of: tuple[int, ...], by: str) -> None:
         """Give a task that has all its inputs to its planned worker, or to an invocation of its own."""

@@ -240,6 +240,7 @@ class RedisStorage(Storage):
             len(spec.sinks),
             spec.inline_input_bytes,
             spec.max_lapses,
+            "1" if spec.timed else "0",
             spec.events,
             len(spec.parts),
             *parts,
@@ -427,6 +428,15 @@ class RedisStorage(Storage):
         """See ``Storage``."""
         entries = self._read(f"{self._prefix}bell:{container}", cursor, wait_s, 1)
         return entries[0][0].decode() if entries else None
+
+    def look(self, claim: Claim, tasks: Sequence[int]) -> tuple[float, dict[int, float]]:
+        """See ``Storage``."""
+        _, began_s, *told = self._claimed("look", claim, _csv(tasks))
+        return float(began_s), {int(told[i]): float(told[i + 1]) for i in range(0, len(told), 2)}
+
+    def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:
+        """See ``Storage``."""
+        return bool(self._claimed("needed", claim, task, _csv(successors))[1])
 
     def begin(self, claim: Claim, task: int) -> bool:
         """See ``Storage``."""

@@ -56,6 +56,8 @@ class StorageWrapper(Storage):
     put_chunk = _passed_on(Storage.put_chunk)
     flow = _passed_on(Storage.flow)
     wait_bell = _passed_on(Storage.wait_bell)
+    look = _passed_on(Storage.look)
+    needed = _passed_on(Storage.needed)
     begin = _passed_on(Storage.begin)
     stored = _passed_on(Storage.stored)
     delivered = _passed_on(Storage.delivered)

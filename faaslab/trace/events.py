@@ -148,6 +148,31 @@ class OutputHeld(Event, frozen=True):
     bytes: int
 
 
+class TaskDuplicated(Event, frozen=True):
+    """A worker executed a task of another one, rather than wait for its output or since that is nowhere any more.
+
+    It has a copy of the output to itself, which is never stored.
+    """
+
+    task: int
+    invocation: str
+    container: str
+    attempt: int
+    duration_s: float
+    cpu_s: float
+    input_bytes: int
+    output_bytes: int
+
+
+class TaskSkipped(Event, frozen=True):
+    """A worker saved itself a task, or only storing its output: all who need it have made copies (task_dup)."""
+
+    task: int
+    invocation: str
+    executed: bool
+    """Whether it was too late for the execution."""
+
+
 class TaskFailed(Event, frozen=True):
     """User code raised, timed out or killed its process; ``will_retry`` says whether another attempt follows."""
 
@@ -202,6 +227,8 @@ AnyEvent = (
     | OutputStreamed
     | OutputKept
     | OutputHeld
+    | TaskDuplicated
+    | TaskSkipped
     | TaskFailed
     | WorkerWaited
     | TaskLogged

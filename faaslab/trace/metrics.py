@@ -12,7 +12,8 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
     Cost is that of all workers, repeated work included, from launch to end. Bytes are ``stored`` by outputs written
     to storage, ``fetched`` by inputs read from it, ``streamed`` by inputs that came while their producers wrote them,
     ``inline`` by inputs that rode along with an invocation, ``local`` by inputs that were in memory already, and
-    ``dag`` by the DAG and its code on their way to containers.
+    ``dag`` by the DAG and its code on their way to containers. ``duplicates`` are copies that workers made of tasks of
+    others, ``skipped_tasks`` those that were not executed, or not stored, since all who need them had copies.
 
     Of the tasks that counted, ``throttled_s`` were lost to CPU quotas, which is what sizes are for, and
     ``contention_s`` to others who had the CPUs: with any of the tasks contended (``records.TaskRecord``), times of the
@@ -62,6 +63,8 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         "dag_wire_bytes": records.dag_wire_bytes,
         "tasks": len(counted),
         "failed_attempts": sum(task.outcome == "failed" for task in records.tasks),
+        "duplicates": sum(task.duplicate for task in records.tasks),
+        "skipped_tasks": len(records.skipped),
         "repeated_exec_s": sum(task.exec_s for task in records.tasks if not task.counted),
         "worker_s": seconds(wall_ns),
         "overhead_s": overhead_s,

@@ -20,8 +20,10 @@ from faaslab.trace.events import (
     OutputStreamed,
     RunEnded,
     RunSubmitted,
+    TaskDuplicated,
     TaskExecuted,
     TaskFailed,
+    TaskSkipped,
     TaskStarted,
     WorkerExited,
     WorkerStarted,
@@ -98,6 +100,10 @@ class TaskRecord:
     kept: bool = False
     held: bool = False
     """Its worker went on before it stored the output, if it did."""
+    skipped: bool = False
+    """Its output was not stored: all who need it have made copies."""
+    duplicate: bool = False
+    """A copy that a worker made for itself of another one's task; it counts if that was spared executing it."""
     error: str = ""
     counted: bool = False
     """Whether the run went on with this attempt's output."""
@@ -105,7 +111,7 @@ class TaskRecord:
     @property
     def outcome(self) -> str:
         """``finished``, ``failed`` or ``unfinished`` (its worker died, or it still runs)."""
-        if self.stored or self.kept or self.held:
+        if self.stored or self.kept or self.held or self.skipped:
             return "finished"
         return "failed" if self.error else "unfinished"
 
@@ -182,6 +188,8 @@ class Records:
     status: str
     """How the run ended; empty: it has not."""
     dag_wire_bytes: int
+    skipped: frozenset[int] = frozenset()
+    """Tasks of which a worker saved itself the execution, or storing the output: all who need them have copies."""
 
     def attempts(self) -> dict[tuple[str, int, int], TaskRecord]:
         """Return task attempts by invocation, its attempt, and task: what an interval of a worker belongs to."""
@@ -210,6 +218,7 @@ def read_records(events: Iterable[AnyEvent]) -> Records:
         ended_s=ended.at_s if ended else last_s,
         status=ended.status if ended else "",
         dag_wire_bytes=submitted.dag_bytes if submitted else 0,
+        skipped=frozenset(event.task for event in ordered if isinstance(event, TaskSkipped)),
     )
 
 
@@ -341,6 +350,12 @@ class _Reader:
                 if task := self._task(event):
                     task.held = True
                     task.output_bytes = event.bytes
+            case TaskDuplicated():
+                self._duplicated(event)
+            case TaskSkipped():
+                self._sign_of_life(event)
+                if task := self._task(event):
+                    task.skipped = event.executed
             case TaskFailed():
                 self._failed(event)
             case WorkerWaited():
@@ -441,6 +456,33 @@ class _Reader:
             )
         )
 
+    def _duplicated(self, event: TaskDuplicated) -> None:
+        """Record a copy; what it took to fetch its inputs has been told before."""
+        worker = self._interval(event, "exec", event.task)
+        fetches = self._early.pop((event.task, event.invocation), ())
+        fetch_s = sum(fetch.duration_s for fetch in fetches if fetch.source != "preload")
+        if worker:
+            worker.tasks += 1
+        self.tasks.append(
+            TaskRecord(
+                task=event.task,
+                attempt=event.attempt,
+                invocation=event.invocation,
+                invocation_attempt=event.attempt,
+                container=event.container,
+                size_mib=worker.size_mib if worker else 0,
+                start_s=event.at_s - event.duration_s - fetch_s,
+                end_s=event.at_s,
+                fetch_s=fetch_s,
+                exec_s=event.duration_s,
+                cpu_s=event.cpu_s,
+                input_bytes=event.input_bytes,
+                output_bytes=event.output_bytes,
+                kept=True,
+                duplicate=True,
+            )
+        )
+
     def _failed(self, event: TaskFailed) -> None:
         """Record a failure; what was not executed to its end has been executed up to the failure."""
         worker = self._sign_of_life(event)
@@ -454,7 +496,10 @@ class _Reader:
             worker.intervals.append(("exec", begin_s, event.at_s, task.task))
 
     def _interval(
-        self, event: InputFetched | TaskExecuted | OutputStored | OutputStreamed | WorkerWaited, phase: str, task: int
+        self,
+        event: InputFetched | TaskExecuted | TaskDuplicated | OutputStored | OutputStreamed | WorkerWaited,
+        phase: str,
+        task: int,
     ) -> WorkerRecord | None:
         worker = self._sign_of_life(event)
         if worker and event.duration_s > 0:
@@ -469,10 +514,12 @@ class _Reader:
         | OutputStreamed
         | OutputKept
         | OutputHeld
+        | TaskDuplicated
+        | TaskSkipped
         | TaskFailed
         | WorkerWaited,
     ) -> WorkerRecord | None:
-        container = event.container if isinstance(event, TaskFailed) else ""
+        container = event.container if isinstance(event, TaskFailed | TaskDuplicated) else ""
         worker = self._worker(event.invocation, event.at_s, container)
         if worker:
             self._alive(worker, event.at_s)
@@ -489,7 +536,15 @@ class _Reader:
         return attempts[max(0, position - 1)]
 
     def _task(
-        self, event: InputFetched | TaskExecuted | OutputStored | OutputStreamed | OutputKept | OutputHeld | TaskFailed
+        self,
+        event: InputFetched
+        | TaskExecuted
+        | OutputStored
+        | OutputStreamed
+        | OutputKept
+        | OutputHeld
+        | TaskSkipped
+        | TaskFailed,
     ) -> TaskRecord | None:
         """Return the attempt that an event belongs to, which thereby lasted at least until the event.
 
@@ -535,10 +590,10 @@ def _flag_counted(tasks: list[TaskRecord]) -> None:
     """Flag the attempt of each task whose output the run went on with.
 
     Outputs are write-once, so the first stored one counts. Where none was stored, the last kept one does: a task
-    whose output was kept runs again only because that worker died.
+    whose output was kept runs again only because that worker died. A copy counts if nothing else was made.
     """
     chosen: dict[int, TaskRecord] = {}
-    for task in sorted(tasks, key=lambda task: task.end_s):
+    for task in sorted(tasks, key=lambda task: (not task.duplicate, task.end_s)):
         before = chosen.get(task.task)
         if task.outcome == "finished" and not (before and before.stored):
             chosen[task.task] = task

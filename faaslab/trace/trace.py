@@ -120,9 +120,9 @@ class Trace:
             )
         return _frame(
             rows,
-            "task index function attempt counted outcome invocation invocation_attempt container size_mib start_s "
-            "fetch_s exec_s store_s end_s cpu_s throttled_s queued_s steal_s contended input_bytes output_bytes stored "
-            "peak_rss_bytes error",
+            "task index function attempt counted duplicate outcome invocation invocation_attempt container size_mib "
+            "start_s fetch_s exec_s store_s end_s cpu_s throttled_s queued_s steal_s contended input_bytes "
+            "output_bytes stored peak_rss_bytes error",
         )
 
     @property

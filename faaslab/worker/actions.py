@@ -42,7 +42,10 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Take note that from now on everything is done for this task: its inputs are loaded, then it is executed."""
+    """Take note that from now on everything is done for this task: its inputs are loaded, then it is executed.
+
+    ``spare``: nothing depends on that, it is computed twice to save time; if it kills the worker it has not failed.
+    """
 
     task: int
     task_id: str
@@ -51,11 +54,12 @@ class Turn:
     attempt: int
     retries: int
     pure: bool
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run user code (``graph.functions.call``); ``timeout_s`` None: as long as it takes."""
+    """Run user code (``graph.functions.call``); ``timeout_s`` None: as long as it takes. ``spare``: as in ``Turn``."""
 
     task: int
     task_id: str
@@ -69,6 +73,7 @@ class Execute:
     kwargs: Mapping[str, Any]
     timeout_s: float | None
     outputs: int = 1
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import Fenced, PayloadError, StorageError
+from faaslab.policy.duplication import is_sooner
 from faaslab.policy.recovery import lost_work, unfinished
-from faaslab.policy.successors import Arrivals, Onward, Waiting, onward
+from faaslab.policy.successors import Arrivals, Onward, Waiting, announced, onward
 from faaslab.protocol.messages import (
     RUN_TIME,
     Claim,
@@ -51,8 +52,10 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     OutputStreamed,
+    TaskDuplicated,
     TaskExecuted,
     TaskLogged,
+    TaskSkipped,
     TaskStarted,
     WorkerStarted,
     WorkerWaited,
@@ -107,6 +110,9 @@ class WorkerMachine:
         self._wanted: set[int] = set()
         self._held: dict[int, _Held] = {}
         self._silent: frozenset[int] = frozenset()
+        self._copies: set[int] = set()
+        self._given_up: set[int] = set()
+        self._turned_to = -1
         self._shelf: Shelf | None = None
 
     def serve(self) -> Generator[Action, Any, Invocation | None]:
@@ -269,65 +275,80 @@ class WorkerMachine:
             suspended = yield from self._wait_for(task)
             if suspended is not None:
                 return suspended
-        self._event(
-            TaskStarted(
-                container.now_s(), task, self._claim.invocation, self._claim.container, self._invocation.attempt
+        if dag.duplicable(task) and not (yield from self._is_wanted(task)):
+            return (yield from self._skip(task))
+        if task not in self._copies and task != self._turned_to:
+            self._event(
+                TaskStarted(
+                    container.now_s(), task, self._claim.invocation, self._claim.container, self._invocation.attempt
+                )
             )
-        )
+        try:
+            outcome, payload, input_bytes, now_s = yield from self._execute(task)
+        except _Lacking as lacking:
+            # What it lacks comes first; then its turn begins where it was.
+            self._turned_to = task
+            yield from self._make_again(lacking.task, task)
+            return None
+        except _Broken as broken:
+            return (yield from self._fail(task, broken.kind, str(broken), broken.outcome))
+        if task in self._copies:
+            self._tell_of_copy(task, outcome, payload, input_bytes, now_s)
+        else:
+            self._event(
+                TaskExecuted(
+                    now_s,
+                    task,
+                    self._claim.invocation,
+                    outcome.duration_s,
+                    outcome.cpu_s,
+                    input_bytes,
+                    outcome.peak_rss_bytes,
+                    outcome.throttled_s,
+                    outcome.queued_s,
+                    outcome.steal_s,
+                )
+            )
+        return (yield from self._finish(task, outcome.value, payload, now_s))
+
+    def _execute(
+        self, task: int, *, spare: bool = False
+    ) -> Generator[Action, Any, tuple[Outcome, Payload, int, float]]:
+        """Fetch the inputs of a task and execute it.
+
+        Returns:
+            What it returned, the same serialized, the size of its inputs, and when it had ended.
+
+        Raises:
+            _Broken: It failed.
+            _Lacking: An input is nowhere and has to be made first.
+        """
+        container, dag, claim = self._container, self._dag, self._claim
         options = dag.options(task)
-        claim = self._claim
-        yield Turn(task, dag.id_of(task), claim.run, claim.invocation, claim.attempt, options.retries, options.pure)
-        call = yield from self._prepare(task)
-        if isinstance(call, Reply):
-            return call
-        function, args, kwargs, input_bytes = call
+        who = (task, dag.id_of(task), claim.run, claim.invocation, claim.attempt, options.retries, options.pure)
+        yield Turn(*who, spare)
+        function, args, kwargs, input_bytes = yield from self._prepare(task)
         if not options.pure and not (yield Call("begin", (self._claim, task))) and not options.retries:
             message = "it is not pure and may have run in part before its worker died; set retries to run it again"
-            return (yield from self._fail(task, "impure", message))
-        outcome: Outcome = yield Execute(
-            task,
-            dag.id_of(task),
-            self._claim.run,
-            self._claim.invocation,
-            self._claim.attempt,
-            options.retries,
-            options.pure,
-            function,
-            args,
-            kwargs,
-            options.timeout_s and options.timeout_s * container.settings.dilation,
-            options.outputs,
-        )
-        del call, args, kwargs
+            raise _Broken("impure", message)
+        limit_s = options.timeout_s and options.timeout_s * container.settings.dilation
+        outcome: Outcome = yield Execute(*who, function, args, kwargs, limit_s, options.outputs, spare)
+        del args, kwargs
         now_s = container.now_s()
         if outcome.logs or outcome.dropped_bytes:
             self._event(TaskLogged(now_s, task, self._claim.invocation, outcome.logs, outcome.dropped_bytes))
         if outcome.error is not None:
-            return (yield from self._fail(task, "raised", _words(outcome.error) + _cure(outcome.error), outcome))
-        self._event(
-            TaskExecuted(
-                now_s,
-                task,
-                self._claim.invocation,
-                outcome.duration_s,
-                outcome.cpu_s,
-                input_bytes,
-                outcome.peak_rss_bytes,
-                outcome.throttled_s,
-                outcome.queued_s,
-                outcome.steal_s,
-            )
-        )
+            raise _Broken("raised", _words(outcome.error) + _cure(outcome.error), outcome)
         try:
             payload = self._codec.dumps(outcome.value)
         except Exception as error:  # whatever a user's __reduce__ raises means the same
             kind = type(outcome.value).__name__
             message = f"its result, a {kind}, can't be serialized: {_words(error)}"
-            return (yield from self._fail(task, "serialization", message, Outcome(error=error)))
-        return (yield from self._finish(task, outcome.value, payload, now_s))
+            raise _Broken("serialization", message, Outcome(error=error)) from None
+        return outcome, payload, input_bytes, now_s
 
-    def _prepare(self, task: int) -> Steps:
-        """Return function, arguments and input bytes of a task, or the reply to its failure."""
+    def _prepare(self, task: int) -> Generator[Action, Any, tuple[Any, tuple[Any, ...], dict[str, Any], int]]:
+        """Return function, arguments and input bytes of a task; raises as ``_execute``."""
         container, dag = self._container, self._dag
         digests = dag.part_digests(task)
         began_s = container.now_s()
@@ -343,7 +364,7 @@ class WorkerMachine:
             args, kwargs = dag.call(task, {digest: container.constant(digest) for digest in digests[1:]}, inputs)
         except Exception as error:
             message = f"its code or arguments can't be loaded on the worker: {_words(error)}{_cure(error)}"
-            return (yield from self._fail(task, "load", message, Outcome(error=error)))
+            raise _Broken("load", message, Outcome(error=error)) from None
         return function, args, kwargs, input_bytes
 
     def _fetch_parts(self, digests: Sequence[str]) -> Generator[Action, Any, int]:
@@ -411,11 +432,29 @@ class WorkerMachine:
                 yield from self._not_stored(upstream)
 
     def _not_stored(self, upstream: int) -> Steps:
-        """Have an output that has arrived and is not stored.
+        """Say what an output means that has arrived and is not stored.
 
-        One with ``streams`` was streamed to an attempt of this worker that died: it is pure, and to be made here.
+        Raises:
+            _Lacking: An attempt of this worker that died may have had the only copy.
+            Fenced: The store has lost it, which ends the run.
         """
+        dag = self._dag
+        if dag.options(upstream).pure and (dag.streams(upstream) or dag.duplicable(upstream)):
+            raise _Lacking(upstream)
         yield from self._output_lost(upstream)
+
+    def _make_again(self, lacking: int, task: int) -> Steps:
+        """Have an output made here before ``task`` that only a worker had which died, as lost work is."""
+        dag = self._dag
+        stored: frozenset[int] = yield Call("stored", (self._claim,))
+        lost = lost_work(dag, (lacking,), {*stored, *(u for u in range(dag.n) if u in self._kept)})
+        for other in lost:
+            if not dag.options(other).pure:
+                yield from self._output_lost(other)
+        self._todo.extendleft(reversed([*sorted(lost), task]))
+        self._silent |= lost
+        self._copies |= lost
+        self._wanted |= lost
 
     def _take_inputs(
         self, task: int, sources: dict[int, str], early: dict[int, Fetched], took_s: float
@@ -505,6 +544,15 @@ class WorkerMachine:
             return (yield from self._flush())
         if way.hold != "no":
             return (yield from self._hold(task, value, payload, way))
+        if (
+            dag.duplicable(task)
+            and not visible
+            and payload.nbytes > container.settings.inline_output_bytes
+            and not (yield from self._lack(task, way.waiting))
+        ):
+            self._event(TaskSkipped(container.now_s(), task, self._claim.invocation, True))
+            self._keep(task, value, payload)
+            return (yield from self._flush())
         try:
             if not visible and self._is_planned(task) and dag.streams(task):
                 output = yield from self._streamed(task, payload, way.waiting)
@@ -560,6 +608,96 @@ class WorkerMachine:
                 if upstream in self._held:
                     self._found(upstream, taken)
         return reply
+
+    # -- tasks that are computed twice ------------------------------------------------------------------------------
+
+    def _overtaken(self, missing: Sequence[int]) -> Generator[Action, Any, int | None]:
+        """Return which of the inputs that are waited for this worker has sooner if it computes it itself; None: none.
+
+        Only one that needs nothing but what is stored or at hand, and of several the one that would be missing longest.
+        """
+        dag, worker, shelf = self._dag, self._planned, self._shelf
+        if worker is None or self._invocation.attempt > 1:
+            return None  # another attempt takes no chances
+        predicted = {u: dag.duplicate(worker, u) for u in missing if u not in self._given_up}
+        candidates = {
+            u: times
+            for u, times in predicted.items()
+            if times is not None and (shelf is None or not (shelf.comes(u) or shelf.under_way(u)))
+        }
+        if not candidates:
+            return None
+        asked = dict.fromkeys(v for u in candidates for v in dag.upstreams(u))
+        run_began_s, stored_s = yield Call("look", (self._claim, tuple(asked)))
+        now_s, chosen, longest_s = self._container.now_s(), None, 0.0
+        for u, (own_s, expected_s) in candidates.items():
+            upstreams = dag.upstreams(u)
+            if any(v not in stored_s and v not in self._kept for v in upstreams):
+                continue
+            elapsed_s = now_s - max((stored_s.get(v, now_s) for v in upstreams), default=run_began_s)
+            if is_sooner(own_s, expected_s, elapsed_s) and expected_s - elapsed_s > longest_s:
+                chosen, longest_s = u, expected_s - elapsed_s
+        return chosen
+
+    def _compute_spare(self, task: int) -> Steps:
+        """Compute a task of another worker for the own ones that need it; if that fails, nothing has happened."""
+        dag, upstreams = self._dag, self._dag.upstreams(task)
+        self._wanted.add(task)
+        try:
+            outcome, payload, input_bytes, now_s = yield from self._execute(task, spare=True)
+        except (_Broken, _Lacking):
+            self._given_up.add(task)
+            return
+        finally:
+            self._wanted.discard(task)
+            self._kept.release(task, upstreams)
+        self._tell_of_copy(task, outcome, payload, input_bytes, now_s)
+        consumers = self._consumers(task)
+        self._kept.keep(task, outcome.value, payload, consumers, alone=False)
+        if self._shelf is not None:
+            self._shelf.take(task)
+        waiting = [announced(dag, self._arrivals, consumer) for consumer in consumers]
+        yield from self._tell(Completion(self._claim, task, successors=self._successors(waiting)))
+
+    def _tell_of_copy(self, task: int, outcome: Outcome, payload: Payload, input_bytes: int, now_s: float) -> None:
+        claim = self._claim
+        self._event(
+            TaskDuplicated(
+                now_s,
+                task,
+                claim.invocation,
+                claim.container,
+                claim.attempt,
+                outcome.duration_s,
+                outcome.cpu_s,
+                input_bytes,
+                payload.nbytes,
+            )
+        )
+
+    def _is_wanted(self, task: int) -> Generator[Action, Any, bool]:
+        """Whether anybody needs a task, all of whose consumers may have computed it themselves."""
+        if task in self._silent or self._visible(task) or self._consumers(task):
+            return True
+        dag = self._dag
+        return (yield from self._lack(task, [announced(dag, self._arrivals, s) for s in dag.successors(task)]))
+
+    def _lack(self, task: int, waiting: Sequence[Waiting]) -> Generator[Action, Any, bool]:
+        """Whether any of these successors lacks the output of a task."""
+        lack: bool = yield Call("needed", (self._claim, task, tuple(w.task for w in waiting)))
+        return lack
+
+    def _skip(self, task: int) -> Generator[Action, Any, Reply | None]:
+        """Be done with a task that nobody needs any more."""
+        upstreams = self._dag.upstreams(task)
+        self._event(TaskSkipped(self._container.now_s(), task, self._claim.invocation, False))
+        self._kept.release(task, upstreams)
+        self._wanted.discard(task)
+        if self._shelf is not None:
+            for upstream in upstreams:
+                if not self._consumers(upstream):
+                    self._shelf.take(upstream)
+        return (yield from self._flush())
 
     # -- outputs that are held ------------------------------------------------------------------------------------
 
@@ -852,6 +990,12 @@ class WorkerMachine:
                 return None
             if dag.leaves(task):
                 return (yield from self._suspend(task, container.now_s() - began_s))
+            overtaken = (yield from self._overtaken(remote)) if dag.has_duplicates else None
+            if overtaken is not None:
+                self._waited(task, began_s)
+                yield from self._compute_spare(overtaken)
+                began_s, asked = container.now_s(), False
+                continue
             message = yield from container.listen(container.settings.wait_slice_s)
             if isinstance(message, YieldRequest) and (message.run, message.invocation) == self._key:
                 return (yield from self._suspend(task, container.now_s() - began_s))
@@ -889,6 +1033,23 @@ class WorkerMachine:
         if not self._held and len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
+
+
+class _Broken(Exception):
+    """A task failed; ``kind`` as in ``ErrorReport``."""
+
+    def __init__(self, kind: str, message: str, outcome: Outcome | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.outcome = outcome
+
+
+class _Lacking(Exception):
+    """An input of a task, the output of ``task``, is nowhere any more."""
+
+    def __init__(self, task: int) -> None:
+        super().__init__(task)
+        self.task = task
 
 
 class OwnFailed(Exception):

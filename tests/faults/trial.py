@@ -2,10 +2,12 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from faaslab.config import Config
-from faaslab.errors import RunCancelled, RunTimeout, StateLost, TaskFailed, WorkerLost
+from faaslab.errors import RunCancelled, RunTimeout, TaskFailed, WorkerLost
+from faaslab.graph import DAG
 from faaslab.launchers.faults import (
     ClientGone,
     CrashContainer,
@@ -14,8 +16,8 @@ from faaslab.launchers.faults import (
     TaskRaises,
 )
 from faaslab.launchers.model import VirtualModel
-from faaslab.launchers.virtual import Execution, VirtualLauncher
-from faaslab.plan import Plan
+from faaslab.launchers.virtual import Execution, Journal, VirtualLauncher
+from faaslab.plan import Duplicate, Plan
 from faaslab.trace.events import OutputStored
 from tests.faults.shapes import SEEDED, Case
 from tests.worker.runs import SECRET, Run, collect, submit
@@ -68,26 +70,38 @@ def draw(case: Case, planner: str, seed: int) -> Setting:
             inline_input_bytes=rng.choice((0, 100, 256 * 1024)),
         ),
         FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0, 20.0)), tasks=len(case.dag)),
-        frozenset(name for name in ("preload", "streaming") if rng.random() < 0.5),
+        frozenset(name for name in ("preload", "streaming", "task_dup") if rng.random() < 0.5),
     )
 
 
-def instructed(plan: Plan, names: frozenset[str]) -> Plan:
+def instructed(dag: DAG, plan: Plan, names: frozenset[str]) -> Plan:
     """Return a plan with optimizations switched on for all tasks for which they can be."""
     planned = frozenset(task for task, one in enumerate(plan.assignments) if one.worker is not None)
     told = replace(
         plan.instructions,
         preload=planned if "preload" in names else frozenset(),
         stream=planned if "streaming" in names else frozenset(),
+        duplicates=tuple(_duplicates(dag, plan)) if "task_dup" in names else (),
     )
     return replace(plan, instructions=told)
+
+
+def _duplicates(dag: DAG, plan: Plan) -> Iterator[Duplicate]:
+    """Let every planned worker compute all inputs that it may, as if waiting for them took for ever."""
+    for worker, order in plan.orders.items():
+        size_mib = plan.assignments[order[0]].size_mib
+        for task in dict.fromkeys(upstream for own in order for upstream in dag.upstreams(own)):
+            options = dag.options(task)
+            fits = (options.memory_mib or 0) <= size_mib
+            if options.pure and fits and plan.assignments[task].worker != worker:
+                yield Duplicate(task, worker, 0.0, 1e6)
 
 
 def try_out(case: Case, setting: Setting) -> Result:
     """Run a trial and check it."""
     launcher = VirtualLauncher(setting.seed, setting.model, setting.faults, setting.limit)
     storage = launcher.new_storage()
-    submit(storage, case.dag, instructed(case.plans[setting.plan], setting.instructed), config=setting.config)
+    submit(storage, case.dag, instructed(case.dag, case.plans[setting.plan], setting.instructed), config=setting.config)
     try:
         launcher.drive(storage, "run", secret=SECRET, config=setting.config)
     except RunTimeout as hang:
@@ -97,7 +111,7 @@ def try_out(case: Case, setting: Setting) -> Result:
     wrong += _written_twice(run)
     wrong += _told_twice(run)
     wrong += _executed_too_often(case, setting, launcher.journal.executions)
-    wrong += _executed_together(launcher.journal.executions, launcher.journal.lapsed_s)
+    wrong += _executed_together(case, setting, launcher.journal)
     if run.leftovers:
         wrong.append(f"left in the store: {run.leftovers}")
     wrong += _busy(case, setting, launcher)
@@ -118,9 +132,6 @@ def _judge(case: Case, setting: Setting, run: Run) -> tuple[str, list[str]]:
     if isinstance(error, WorkerLost):
         enough = deaths > setting.config.max_lapses
         return "WorkerLost", [] if enough else [f"{deaths} deaths do not explain: {error}"]
-    if isinstance(error, StateLost) and "streaming" in setting.instructed and deaths:
-        # A consumer died with the only copy of what was streamed to it: it can't make that itself yet.
-        return "StateLost: streamed", []
     if isinstance(error, TaskFailed):
         task = case.dag.index_of(error.task)
         options = case.dag.options(task)
@@ -152,16 +163,22 @@ def _executed_too_often(case: Case, setting: Setting, executions: list[Execution
         once = not options.pure and not options.retries
         # A failed task takes along what its worker had not stored; so does each death.
         most = 1 if once else 1 + deaths + sum(raised.values()) * 5
+        if setting.instructed & {"streaming", "task_dup"} and options.pure:
+            # So does each death of what was made again; and every worker may make a copy.
+            most = (most + deaths) * (1 + len(case.plans[setting.plan].orders))
         if count > most:
             wrong.append(f"task {task} was executed {count} times, at most {most} can be explained")
     return wrong
 
 
-def _executed_together(executions: list[Execution], lapsed_s: dict[str, float]) -> list[str]:
+def _executed_together(case: Case, setting: Setting, journal: Journal) -> list[str]:
     """Find executions of one task at the same moment in two containers that both had their leases."""
     wrong = []
     by_task: dict[int, list[Execution]] = {}
-    for execution in executions:
+    lapsed_s = journal.lapsed_s
+    for execution in journal.executions:
+        if setting.instructed & {"streaming", "task_dup"} and case.dag.options(execution.task).pure:
+            continue  # workers make copies for themselves
         valid = replace(execution, ended_s=min(execution.ended_s, lapsed_s.get(execution.container, float("inf"))))
         others = by_task.setdefault(execution.task, [])
         wrong += [

@@ -1,14 +1,14 @@
 -- Make a run known and dispatch its first invocations. ARGV: run, client, digest of all that follows, structure, ride,
--- sinks (count), inline, lapses, events, number of parts, digest, bytes ..., number of cuts, invocation, digest ...,
+-- sinks (count), inline, lapses, timed, events, number of parts, digest, bytes ..., number of cuts, invocation, digest ...,
 -- number of starts, then invocation, pool, tasks ... Answers {'exists'} for another run of that id, {'ok'} also for the same call once more.
 local run = ARGV[1]
 local digest = call('HGET', R(run, 'meta'), 'digest')
 if digest then return {digest == ARGV[3] and 'ok' or 'exists'} end
 call('HSET', R(run, 'meta'), 'status', 'running', 'reason', '', 'client', ARGV[2], 'digest', ARGV[3],
   'structure', ARGV[4], 'ride', ARGV[5], 'sinks_left', ARGV[6], 'inline', ARGV[7], 'lapses', ARGV[8], 'live', 0,
-  'ended', 0)
+  'ended', 0, 'timed', ARGV[9], 'began', seconds(NOW))
 call('HSET', L .. 'runs', run, ARGV[2])
-local at = 10
+local at = 11
 local parts = tonumber(ARGV[at])
 for i = 1, parts do call('HSET', R(run, 'parts'), ARGV[at + 2 * i - 1], ARGV[at + 2 * i]) end
 at = at + 2 * parts + 1
@@ -21,5 +21,5 @@ for i = 1, tonumber(ARGV[at]) do
   for _, task in ipairs(split(tasks)) do call('HSET', R(run, 'next'), task, '=' .. inv) end
   activate(run, inv, '', '1', pool, tasks, '')
 end
-publish(run, ARGV[9])
+publish(run, ARGV[10])
 return {'ok'}

@@ -39,6 +39,8 @@
 --   watch           hash    task that is not stored -> "<invocation>|<attempt>|<container>" of who watches it, a line each
 --   flows           hash    task -> packed stream of its output: key, nbytes, chunks, written, digest, freed, instead,
 --                           producer ("<invocation>|<attempt>|<container>"), acked (consumer, the same, -> chunks)
+--   looks           hash    the same of who looks for it, to be told by its inbox
+--   stored          hash    task -> second when it was stored; only of a run that is timed
 --   streamed        set     tasks whose outputs were streamed to all who needed them
 --   tries           hash    task -> failed attempts
 --   begun           hash    impure task -> attempt that began it
@@ -172,8 +174,18 @@ local function ring_if_active(run, line)
   if how == 'active' then ring(c) end
 end
 
--- Tell whoever watches a task that it is stored.
-local function stored_now(run, task)
+-- Take note that a task is stored, and tell whoever watches it or looks for it.
+local function stored_now(run, task, claimed)
+  if claimed.timed == '1' then call('HSET', R(run, 'stored'), task, seconds(NOW)) end
+  if not claimed.watched then return end
+  local looking = call('HGET', R(run, 'looks'), task)
+  if looking then
+    for line in string.gmatch(looking, '[^\n]+') do
+      local how, inv, c = condition(run, line)
+      if how == 'active' then push(c, 'kind', 'news', 'run', run, 'invocation', inv) end
+    end
+    call('HDEL', R(run, 'looks'), task)
+  end
   local watchers = call('HGET', R(run, 'watch'), task)
   if not watchers then return end
   for line in string.gmatch(watchers, '[^\n]+') do ring_if_active(run, line) end
@@ -585,14 +597,15 @@ end
 
 -- Nil and what is known of the invocation and its run if the claim holds, otherwise the answer that says why not.
 local function fenced(run, inv, attempt, c)
-  local meta = call('HMGET', R(run, 'meta'), 'status', 'inline', 'watched')
+  local meta = call('HMGET', R(run, 'meta'), 'status', 'inline', 'watched', 'timed')
   if meta[1] ~= 'running' then return {'fenced', 'run ' .. run .. ' is ' .. (meta[1] or 'not known to the store')} end
   local got = get(run, inv, 'sacptnwbeoh')
   if got[1] ~= 'assigned' or got[2] ~= attempt or got[3] ~= c then
     return {'fenced', c .. ' no longer owns attempt ' .. attempt .. ' of ' .. inv}
   end
   return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], watches = got[8],
-    given = got[9], due = got[10], held = got[11], inline = tonumber(meta[2]), watched = meta[3]}
+    given = got[9], due = got[10], held = got[11], inline = tonumber(meta[2]), watched = meta[3],
+    timed = meta[4]}
 end
 
 -- Whether all inputs of a task have arrived.
@@ -602,7 +615,7 @@ local function is_owned(run, task)
 end
 
 -- Store outputs that a leaving worker kept: ARGV from `at`: count, then task, bytes.
-local function store_kept(run, inv, at, watched)
+local function store_kept(run, inv, at, claimed)
   local count = tonumber(ARGV[at])
   for i = 1, count do
     local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
@@ -610,7 +623,7 @@ local function store_kept(run, inv, at, watched)
       local large = string.sub(output, 1, 3) == 'R1|' and string.match(output, '|(%d+)$')
       event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
         bytes = tonumber(large or #output)})
-      if watched then stored_now(run, task) end
+      stored_now(run, task, claimed)
     end
   end
 end
@@ -621,7 +634,7 @@ local function delete_run(run)
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'heldin'))) do call('UNLINK', R(run, 'held:' .. task)) end
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
-    'events', 'watch', 'flows', 'streamed', 'heldin', 'holds'}) do
+    'events', 'watch', 'flows', 'streamed', 'looks', 'stored', 'heldin', 'holds'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
