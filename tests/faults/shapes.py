@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from faaslab.graph import DAG, generators, task
 from faaslab.plan import Assignment, Plan
@@ -11,7 +11,7 @@ from faaslab.planners import PlanContext, Planner, plan_dag
 from faaslab.planners.wukong import Wukong
 from faaslab.policy.run_time import Candidate, Choice, Hold
 
-PLANNERS = ("wukong", "per_task", "single_worker", "mixed", "leaving", "clustering", "waiting", "picky")
+PLANNERS = ("wukong", "per_task", "single_worker", "mixed", "leaving", "staying", "clustering", "waiting", "picky")
 SEEDED = ("mixed", "picky")
 SIZES = (1769, 3538)
 
@@ -210,15 +210,17 @@ class Mixed:
         return ctx.plan(dag, self.name, assignments)
 
 
-class Leaving:
-    """Deals the tasks out to three workers, which never wait: they leave and are invoked again."""
+class Dealt:
+    """Deals the tasks out to three workers, which wait for their inputs, or leave and are invoked again."""
 
-    name = "leaving"
+    def __init__(self, name: str, wait: Literal["stay", "leave"]) -> None:
+        self.name = name
+        self._wait = wait
 
     def plan(self, dag: Any, ctx: PlanContext, /) -> Plan:
         """Return the plan."""
         size_mib = ctx.size_for(dag, range(len(dag)))
-        return ctx.plan(dag, self.name, [Assignment(f"w{task % 3}", size_mib, "leave") for task in range(len(dag))])
+        return ctx.plan(dag, self.name, [Assignment(f"w{task % 3}", size_mib, self._wait) for task in range(len(dag))])
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,8 @@ class Picky:
 
 OWN: dict[str, Planner] = {
     "mixed": Mixed(),
-    "leaving": Leaving(),
+    "leaving": Dealt("leaving", "leave"),
+    "staying": Dealt("staying", "stay"),
     "clustering": Wukong(threshold_bytes=0),
     "waiting": Wukong(threshold_bytes=0, wait_s=1.0),
     "picky": Picky(),
