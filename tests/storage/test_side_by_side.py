@@ -117,7 +117,7 @@ class SideBySide(RuleBasedStateMachine):
     def create_run(self, run: str, client: str, sinks: Any, first: Any, pool: str, planned: bool, events: Any) -> None:
         starts = (Start("i", pool, tuple(first)), *([Start("p", SMALL)] if planned else []))
         parts = {"s": b"structure " + run.encode(), "f": b"function", "big": b"B" * 500}
-        spec = RunSpec(run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events)
+        spec = RunSpec(run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events, timed=planned)
         self.both(lambda store: store.renew_client(client, LONG_S))
         self.both(lambda store: store.create_run(spec))
 
@@ -297,6 +297,14 @@ class SideBySide(RuleBasedStateMachine):
             return cursor is not None
 
         self.both(heard)
+
+    @rule(claim=claims, looked=st.lists(tasks, max_size=4, unique=True))
+    def look(self, claim: Claim, looked: list[int]) -> None:
+        self.both(lambda store: sorted(store.look(claim, looked)[1]))
+
+    @rule(claim=claims, task=tasks, after=st.lists(st.integers(7, 14), max_size=3))
+    def needed(self, claim: Claim, task: int, after: list[int]) -> None:
+        self.both(lambda store: store.needed(claim, task, after))
 
     @rule(claim=claims, task=tasks)
     def begin(self, claim: Claim, task: int) -> None:
