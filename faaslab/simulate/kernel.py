@@ -579,7 +579,7 @@ def run_events(
                     letting[i] = 1
                     victim = held_first[i]
                 elif uppermost[i] < 0:
-                    i_waits[i] = held_first[i]
+                    i_waits[i] = last_run[i]
                     waits_since_s[i] = again_s
                     waited_until_s[i_waits[i]] = again_s + waited_s
                     heapq.heappush(heap, (again_s + waited_s, LET_GO, i_waits[i]))
