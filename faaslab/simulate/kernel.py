@@ -5,7 +5,9 @@
     (time, kind, id)   STORE    a task's output and announcements reach the store   ROOT   the client invokes
                        BOOT     a new container asks for work                       LEAVE  an evicted container is gone
                        SUSPEND  a waiting worker is to give up its slot             BEGIN  a task shares the cores
-                       YIELD    it has done so
+                       YIELD    it has done so                                      CALL   a task is asked for
+                       WATCH    an assistant asks what is stored                    TAKE   it finds what was preloaded
+                       PICK     an assistant goes on
     HOLD     a task's worker asks who is ready       RELEASE  what it held reaches the store
     ASK      it asks what has become of that         LET_GO   it has waited for that long enough
 
@@ -18,6 +20,9 @@ A worker of run time that takes several ready tasks has a stack of them, as ``Wo
 finds at hand depends on the run: inputs that were made or fetched here for tasks that are still on the stack. All
 others get by with what the placement says of them.
 
+What a task with ``preload`` finds depends on the run as well: ``worker.assistant`` has fetched some of its inputs, or
+is just fetching one. So its turn is an event, and so is what its worker's assistant does. That is taken to have room
+for everything, and its worker's line for itself.
 Of a task's inputs, ``missing`` have not arrived, and ``held_in`` of those are held by workers. When all are, the holder
 of most is left with it, and the others' are ``due`` to be stored; see ``storage.memory``.
 """
@@ -26,11 +31,16 @@ import heapq
 import math
 from typing import Any
 
-STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND, HOLD, RELEASE, ASK, LET_GO = range(11)
+STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND, CALL, TAKE, WATCH, PICK, HOLD, RELEASE, ASK, LET_GO = range(15)
 CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
 """Why a task did not start earlier; see ``Simulation.why``."""
-SENT, HERE = 1, 2
-"""Whether an input of a task from a stack came with the answer that gave it to its worker, or is there already."""
+SENT, HERE, EARLY = 1, 2, 3
+"""Whether an input of a task from a stack, or with ``preload``, came with the answer that gave the task to its worker,
+is there already, or was fetched beforehand."""
+STACKED, PRELOADED = 1, 2
+"""Of which kind such a task is."""
+BATCH = 64
+"""Small inputs that are fetched beforehand by one call (as in ``worker.assistant``)."""
 
 FLUSH_S = 0.5
 """A worker that had no reason to call the store for so long reports its events then (``worker.machine``)."""
@@ -38,7 +48,10 @@ NARROW = 64
 """Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
 BILLING_NOISE = 1e-6
 """Part of a billing step that is taken for floating-point error (``model.prices``)."""
-_TURN, _EXECUTED, _READY = range(3)
+_TURN, _EXECUTED, _READY, _FETCHED = range(4)
+_NOT_YET, _ITS, _OURS = range(3)
+"""Whose an input is to fetch: nobody's yet, the assistant's, or its task's own."""
+_STARTING, _BUSY, _LISTENING = 1, 2, 3
 
 
 def run_events(
@@ -62,6 +75,8 @@ def run_events(
     latency_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:9]
     most_cpus, most_gb, submit_s = numbers[9:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
+    preload, at_home_s, plain_s = extra[0]
+    early = len(preload) > 0
     undo_s = extra[4][0]
     has_undo = len(undo_s) > 0
     roots, up_from, up_task, is_sink, _, frame_bytes, next_from, next_task, next_edge = dag
@@ -70,7 +85,7 @@ def run_events(
     pool_cpus, leaves, take, base_s, cold_s, invocation_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
     turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why, stacked, at_hand = tasks[:11]
-    held_s, release_s, waited_until_s, held_waited_s, hand_of = tasks[11:]
+    came_s, took_s, held_s, release_s, waited_until_s, held_waited_s, hand_of = tasks[11:]
     hold, late, hold_wait_s, most_held, store_s = extra[5]
     has_policy = len(hold) > 0
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
@@ -81,6 +96,21 @@ def run_events(
     below = [-1] * len(exec_s)
     on_stack_of = [-1] * len(exec_s)
     sent_to = [-1] * len(exec_s)
+    # Of assistants: whose each input is, inputs that they have not seen or not picked yet, and how many are left.
+    shelf = [0] * len(came_s)
+    task_of = [0] * len(came_s)
+    next_input = [-1] * len(came_s)
+    assistants = capacity if early else 0
+    first_new = [-1] * assistants
+    first_seen = [-1] * assistants
+    wanted = [0] * assistants
+    aids = [0] * assistants
+    rung_s = [-1.0] * assistants
+    listened_s = [-1.0] * assistants
+    if early:
+        for task in range(len(exec_s)):
+            for edge in range(up_from[task], up_from[task + 1]):
+                task_of[edge] = task
     some = len(hold)
     holding = [0] * some
     held_in = [0] * some
@@ -158,7 +188,7 @@ def run_events(
     going = [(0, 0.0, _TURN)]
     going.pop()
     while sinks_left > 0 and (len(heap) > 0 or len(shares) > 0):
-        free = by = ended = last = stepping = -1
+        free = by = ended = last = stepping = ringing = -1
         again_s = 0.0
         kind = task = -1
         end_s = progress_at_s + (shares[0][0] - progress_s) * slow if len(shares) > 0 else never
@@ -172,6 +202,7 @@ def run_events(
             now_s, kind, key = heapq.heappop(heap)
             if kind == STORE:
                 task = by = key
+                ringing = key
                 i = instance_of[task]
                 planned = worker_of[task] >= 0
                 most = take[task]
@@ -199,7 +230,12 @@ def run_events(
                         why[other] = REMOTE
                         via[other] = task
                         told_s = called_s[owner] + half_s if now_s <= called_s[owner] else now_s + half_s + latency_s
-                        going.append((other, told_s + carry_s[other], _READY))
+                        if not early or not preload[other] or other == i_first[current[owner]]:
+                            going.append((other, told_s + carry_s[other], _READY))
+                        elif now_s <= called_s[owner]:
+                            heapq.heappush(heap, (told_s + carry_s[other], TAKE, other))
+                        else:
+                            heapq.heappush(heap, (now_s + half_s, CALL, other))
                 if is_sink[task]:
                     sinks_left -= 1
                     makespan_s = now_s
@@ -270,6 +306,13 @@ def run_events(
                 waiting_for[key] = -1
                 i_yielded[i] = task
                 i_waited_s[i] = i_told_s[i] - turn_s[task]
+                if early:
+                    stacked[task] = 0
+                    other = task
+                    while other >= 0:
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            shelf[edge] = _NOT_YET
+                        other = following[other]
                 if ready_s[task] < never:
                     # It became ready meanwhile.
                     invoked.append(task)
@@ -297,8 +340,171 @@ def run_events(
                     if worker_of[task] < 0 or position[task] == 0:
                         invoked.append(task)
                     key += 1
+            elif kind == CALL:
+                task = key
+                owner = worker_of[task]
+                base = position[i_first[instance_of[task]]]
+                stacked[task] = PRELOADED
+                left = 0
+                carried_s = 0.0
+                room_left = room_bytes
+                for edge in range(up_from[task], up_from[task + 1]):
+                    is_here = touch[edge] >= base or (has_policy and hand_of[edge] == instance_of[task])
+                    at_hand[edge] = HERE if is_here else 0
+                    if is_here or shelf[edge] == _ITS:
+                        continue
+                    left += 1
+                    size = frame_bytes[up_task[edge]]
+                    travels = 0.0 if size > inline_bytes else size
+                    if announced[task] and room_bytes > 0 and travels <= room_left:
+                        room_left -= travels
+                        carried_s += travels * down_s
+                        at_hand[edge] = SENT
+                called = now_s + half_s
+                if left == 0 or not announced[task]:
+                    heapq.heappush(heap, (now_s, TAKE, task))
+                elif ready_s[task] <= called:
+                    heapq.heappush(heap, (called + half_s + carried_s, TAKE, task))
+                else:
+                    carry_s[task] = carried_s
+                    waiting_for[owner] = task
+                    called_s[owner] = called
+                    if leaves[task]:
+                        heapq.heappush(heap, (called, SUSPEND, task))
+                    else:
+                        asked.append((owner, task))
+            elif kind == TAKE:
+                task = key
+                i = instance_of[task]
+                base = position[i_first[i]]
+                begin_s[task] = now_s
+                calls = blobs = 0
+                moved = undone_s = 0.0
+                latest_s = now_s
+                own = -1
+                for edge in range(up_from[task], up_from[task + 1]):
+                    if at_hand[edge] == HERE:
+                        continue
+                    kept = up_task[edge]
+                    size = frame_bytes[kept]
+                    if has_undo:
+                        undone_s += undo_s[kept]
+                    if shelf[edge] == _ITS and (at_hand[edge] != SENT or size > inline_bytes):
+                        at_hand[edge] = EARLY
+                        latest_s = max(latest_s, came_s[edge])
+                        continue
+                    if shelf[edge] == _NOT_YET and aids[i] >= _BUSY and worker_of[kept] != worker_of[task]:
+                        wanted[i] -= 1
+                    shelf[edge] = _OURS
+                    own = edge if own < 0 else own
+                    if size > inline_bytes:
+                        blobs += 1
+                        moved += size
+                    if at_hand[edge] != SENT:
+                        calls = 1
+                        moved += 0.0 if size > inline_bytes else size
+                luck = fetch_s[task] / plain_s[task] if plain_s[task] > 0 else 1.0
+                own_s = ((calls + blobs) * latency_s + moved * down_s) * luck
+                if own >= 0:
+                    took_s[own] = own_s
+                own_s += now_s + base_s[task]
+                going.append(
+                    (task, max(own_s, latest_s) + undone_s + (at_home_s[task] if base == 0 else 0.0), _FETCHED)
+                )
+            elif kind == WATCH:
+                i = key
+                if aids[i] == _STARTING:
+                    aids[i] = _BUSY
+                    base = position[i_first[i]]
+                    last = -1
+                    other = following[i_first[i]]
+                    while other >= 0:
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            kept = up_task[edge]
+                            if (
+                                preload[other]
+                                and touch[edge] < base
+                                and worker_of[kept] != worker_of[other]
+                                and shelf[edge] == _NOT_YET
+                            ):
+                                wanted[i] += 1
+                                if visible_s[kept] <= now_s:
+                                    if last < 0:
+                                        first_seen[i] = edge
+                                    else:
+                                        next_input[last] = edge
+                                    next_input[edge] = -1
+                                    last = edge
+                        other = following[other]
+                elif aids[i] == _BUSY:
+                    # What is new takes its place in the order of need.
+                    edge = first_new[i]
+                    first_new[i] = -1
+                    while edge >= 0:
+                        following_edge = next_input[edge]
+                        place = position[task_of[edge]]
+                        at = -1
+                        later = first_seen[i]
+                        while later >= 0 and (
+                            position[task_of[later]] < place or (position[task_of[later]] == place and later < edge)
+                        ):
+                            at = later
+                            later = next_input[later]
+                        next_input[edge] = later
+                        if at < 0:
+                            first_seen[i] = edge
+                        else:
+                            next_input[at] = edge
+                        edge = following_edge
+                if aids[i] == _BUSY:
+                    heapq.heappush(heap, (now_s + half_s, PICK, i))
+            elif kind == PICK:
+                i = key
+                edge = first_seen[i] if aids[i] == _BUSY else -1
+                while edge >= 0 and shelf[edge] != _NOT_YET:
+                    edge = next_input[edge]
+                if aids[i] == _BUSY:
+                    first_seen[i] = edge
+                if edge >= 0:
+                    task = task_of[edge]
+                    size = frame_bytes[up_task[edge]]
+                    luck = fetch_s[task] / plain_s[task] if plain_s[task] > 0 else 1.0
+                    if size > inline_bytes:
+                        shelf[edge] = _ITS
+                        wanted[i] -= 1
+                        took_s[edge] = (latency_s + size * down_s) * luck
+                        came_s[edge] = now_s + took_s[edge]
+                    else:
+                        gathered = 0
+                        moved = 0.0
+                        at = edge
+                        while at >= 0 and gathered < BATCH:
+                            size = frame_bytes[up_task[at]]
+                            if shelf[at] == _NOT_YET and size <= inline_bytes:
+                                gathered += 1
+                                moved += size
+                                shelf[at] = _ITS
+                                came_s[at] = -1.0
+                            at = next_input[at]
+                        wanted[i] -= gathered
+                        took_s[edge] = (latency_s + moved * down_s) * luck
+                        at = edge
+                        while gathered > 0:
+                            if came_s[at] == -1.0:
+                                came_s[at] = now_s + took_s[edge]
+                                gathered -= 1
+                            at = next_input[at]
+                    heapq.heappush(heap, (came_s[edge], PICK, i))
+                elif aids[i] == _BUSY and wanted[i] <= 0:
+                    aids[i] = 0
+                elif aids[i] == _BUSY and rung_s[i] > listened_s[i]:
+                    listened_s[i] = now_s
+                    heapq.heappush(heap, (now_s + latency_s, WATCH, i))
+                elif aids[i] == _BUSY:
+                    aids[i] = _LISTENING
             elif kind >= HOLD:
                 task = by = key
+                ringing = key if kind == RELEASE else -1
                 i = instance_of[task]
                 again_s = now_s + half_s
                 start, stop = out_from[task], out_from[task + 1]
@@ -619,6 +825,25 @@ def run_events(
                     ended = i
                     last = last_run[i]
 
+        if early and ringing >= 0 and visible_s[ringing] == now_s:
+            # Ring for assistants that want it.
+            for at in range(next_from[ringing], next_from[ringing + 1]):
+                edge = next_edge[at]
+                owner = worker_of[next_task[at]]
+                j = current[owner] if owner >= 0 and owner != worker_of[ringing] else -1
+                if j < 0 or aids[j] < _BUSY or not preload[next_task[at]]:
+                    continue
+                base = position[i_first[j]]
+                if position[next_task[at]] > base and touch[edge] < base:
+                    next_input[edge] = first_new[j]
+                    first_new[j] = edge
+                    if aids[j] == _LISTENING:
+                        aids[j] = _BUSY
+                        listened_s[j] = now_s
+                        heapq.heappush(heap, (now_s + latency_s, WATCH, j))
+                    else:
+                        rung_s[j] = now_s
+
         # What was invoked gets the container that became idle last, or waits.
         for task in invoked:
             i = count
@@ -659,6 +884,8 @@ def run_events(
         if free >= 0:
             pool = c_pool[free]
             if ended >= 0:
+                if early:
+                    aids[ended] = 0
                 c_last[free] = last
                 i_ended[ended] = now_s
                 wall_s = now_s - (i_launched[ended] if bill_cold else i_started[ended])
@@ -714,6 +941,9 @@ def run_events(
                     why[task] = CLIENT
             known_s = began_s + (latency_s if resumed else 0.0)
             going.append((task, known_s + (latency_s if resumed and has_policy else 0.0), _TURN))
+            if early and worker_of[task] >= 0:
+                aids[i] = _STARTING
+                heapq.heappush(heap, (known_s + half_s, WATCH, i))
         if len(matched) > 0:
             matched.clear()
 
@@ -723,6 +953,9 @@ def run_events(
                 i = instance_of[task]
                 if stage == _TURN:
                     turn_s[task] = at_s
+                    if early and owner >= 0 and preload[task] and task != i_first[i]:
+                        heapq.heappush(heap, (at_s, CALL, task))
+                        break
                     if owner >= 0:
                         base = position[i_first[i]]
                         if base > 0 or (has_policy and mixed[i] == 1):
@@ -791,8 +1024,9 @@ def run_events(
                             break
                         at_s = called + half_s + carry_s[task]
                 if stage != _EXECUTED:
-                    begin_s[task] = at_s
-                    at_s += fetch_s[task]
+                    if stage != _FETCHED:
+                        begin_s[task] = at_s
+                        at_s += fetch_s[task]
                     start_s[task] = at_s
                     if shared:
                         heapq.heappush(heap, (at_s, BEGIN, task))

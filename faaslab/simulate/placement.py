@@ -461,6 +461,7 @@ def place_layout(
         capacity=2 * count,
         rides=rides,
         extra=(
+            _preloaded(flat, layout, (touch, quiet, fetch_s, kept_s), column, filled),
             *_instructed(layout, column, filled),
             (undo_s,),
             (
@@ -526,21 +527,45 @@ def _undo(
                 take_fetch_s[at] += all_s[out_task[at]] - undo_s[task]
 
 
+def _preloaded(
+    flat: FlatDag,
+    layout: Layout,
+    placed: tuple[Any, Any, Any, float],
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
+) -> tuple[Any, Any, Any]:
+    """Return what preloading needs as columns, which are empty if no task has it.
+
+    That is a flag, the seconds that inputs take which are on the worker already, and what fetching takes without it.
+    """
+    told = layout.instructions.preload
+    if not told:
+        return filled(0, 0), filled(0, 0.0), filled(0, 0.0)
+    touch, quiet, fetch_s, kept_s = placed
+    up_from, up_task, sizes = flat.arrays[1], flat.arrays[2], flat.arrays[5]
+    preload, home_s = filled(len(fetch_s), 0), filled(len(fetch_s), 0.0)
+    for task in told:
+        preload[task] = 1
+        row = range(up_from[task], up_from[task + 1])
+        home_s[task] = sum([sizes[up_task[edge]] for edge in row if touch[edge] >= 0]) * kept_s
+    for task, after in enumerate(listed(quiet)):
+        if after >= 0 and preload[after]:
+            home_s[after] += sizes[task] * kept_s
+    return preload, home_s, column(listed(fetch_s))
+
+
 def _instructed(
     layout: Layout, column: Callable[[Sequence[Any]], Any], filled: Callable[[int, Any], Any]
 ) -> tuple[tuple[Any, ...], ...]:
-    """Return what the instructions say as columns: preloads, streams, duplicates, prewarms."""
+    """Return what the instructions say as columns: streams, duplicates, prewarms."""
     told, count = layout.instructions, len(layout.exec_s)
-    preload, stream = filled(count, 0), filled(count, 0)
-    for task in told.preload:
-        preload[task] = 1
+    stream = filled(count, 0)
     for task in told.stream:
         stream[task] = 1
     worker = {name: number for number, name in enumerate(layout.workers)}
     pool = {size_mib: number for number, size_mib in enumerate(layout.sizes_mib)}
     duplicates, prewarms = told.duplicates, told.prewarms
     return (
-        (preload,),
         (stream,),
         (
             column([one.task for one in duplicates]),

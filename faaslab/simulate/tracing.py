@@ -10,6 +10,7 @@ import msgspec
 from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.plan.report import policy_text
+from faaslab.simulate.kernel import PRELOADED
 from faaslab.simulate.simulation import Simulation
 from faaslab.trace import Trace
 from faaslab.trace.events import (
@@ -119,9 +120,16 @@ def _task_events(
     yield TaskStarted(begin_s, task, name, container, attempt)
     took_s = max(0.0, start_s - begin_s - int(flat.arrays[4][task]) * latency_s)
     input_bytes = 0
-    for upstream, source in zip(flat.upstreams[task], simulation.sources(task), strict=True):
+    first = flat.arrays[1][task]
+    preloaded = simulation.tasks[9][task] == PRELOADED
+    for place, (upstream, source) in enumerate(zip(flat.upstreams[task], simulation.sources(task), strict=True)):
         size = flat.output_bytes[upstream]
         input_bytes += size
+        if preloaded:
+            came_s, took_s = (float(column[first + place]) for column in simulation.tasks[11:13])
+            at_s = came_s if source == "preload" else start_s
+            yield InputFetched(at_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
+            continue
         # Inputs that came together took the same time; it counts once.
         yield InputFetched(start_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
         took_s = took_s if source == "local" else 0.0
@@ -130,9 +138,9 @@ def _task_events(
     yield TaskExecuted(finish_s, task, name, duration_s, alone_s, input_bytes, queued_s=waited_s)
     size = flat.output_bytes[task]
     quiet = placement.arrays[8][task] >= 0
-    until_s, waited_s = simulation.tasks[13:15]
-    if len(waited_s) and waited_s[task] > 0:
-        yield WorkerWaited(float(until_s[task]), name, -1, float(waited_s[task]))
+    ended_s, waits_s = simulation.tasks[15:17]
+    if len(waits_s) and waits_s[task] > 0:
+        yield WorkerWaited(float(ended_s[task]), name, -1, float(waits_s[task]))
     if len(placement.extra[5][0]) and placement.extra[5][0][task] > 0 and not quiet:
         yield from _held_events(simulation, task, following, name)
         return
@@ -146,7 +154,7 @@ def _held_events(simulation: Simulation, task: int, following: int, name: str) -
     """Yield what became of an output that was not stored at once."""
     size = simulation.placement.flat.output_bytes[task]
     visible_s = float(simulation.visible_s[task])
-    held_s, release_s = (float(column[task]) for column in simulation.tasks[11:13])
+    held_s, release_s = (float(column[task]) for column in simulation.tasks[13:15])
     if held_s < math.inf:
         yield OutputHeld(held_s, task, name, size)
     if visible_s < math.inf:
