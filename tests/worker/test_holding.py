@@ -216,13 +216,14 @@ def test_what_a_dead_planned_worker_had_taken_comes_first() -> None:
     first = bench.container("x")
     assert first.go(before_task(3))[2:] == ["execute numbers#0", "complete 0 (run) for 2 took 2", "execute echo#0"]
     bench.store.remove("x", "killed")
-    assert bench.container("y").go()[1:8] == [
+    assert bench.container("y").go()[1:9] == [
         "next → v",
         "execute numbers#1",
         "complete 1 for 4 stored ended → w attempt 2",
         "stored 1",
         "owned 2,4",
         "execute numbers#0",
+        "complete 0 (run) for 2",
         "execute echo#0",
     ]
 
@@ -230,7 +231,7 @@ def test_what_a_dead_planned_worker_had_taken_comes_first() -> None:
 def test_before_a_retry_what_is_held_is_stored() -> None:
     """The next attempt runs elsewhere, and does not make it again."""
     a, b = task(numbers)(50), task(numbers)(90)
-    dag = DAG([task(failing, retries=1)(a), task(size)(a, b)])
+    dag = DAG([task(retries=1)(failing)(a), task(size)(a, b)])
     bench = Bench(dag, plan_dag(dag, Wukong(0)))
     assert bench.container("x").go()[3:7] == [
         "complete 0 (run) for 2,3 took 2 holds for 3",
@@ -268,7 +269,7 @@ class TakeLate:
 @pytest.mark.parametrize("store_all", [True, False])
 def test_outputs_that_must_be_stored_are_not_held(store_all: bool) -> None:
     """Sinks, outputs of impure tasks, and all of them where storage is not skipped are stored at once."""
-    dag = DAG([made := task(numbers, pure=store_all)(50), task(size)(made), task(size)(made)])
+    dag = DAG([made := task(pure=store_all)(numbers)(50), task(size)(made), task(size)(made)])
     plan = plan_dag(dag, Wukong(0))
     bench = Bench(dag, dataclasses.replace(plan, optimizations=frozenset()) if store_all else plan)
     assert "complete 0 for 1,2 stored took 1,2" in bench.container("a").go()
