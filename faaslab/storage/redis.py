@@ -229,8 +229,8 @@ class RedisStorage(Storage):
         parts = [x for pair in spec.parts.items() for x in pair]
         starts = [x for start in spec.starts for x in (start.invocation, start.pool, _csv(start.tasks))]
         cuts = [x for pair in spec.cuts.items() for x in pair]
-        same = (spec.client, spec.structure, sorted(spec.parts), spec.ride, spec.sinks, spec.starts, spec.events)
-        same += (spec.prewarms,)
+        kept = (spec.client, spec.structure, sorted(spec.parts), spec.ride, spec.sinks, spec.starts, spec.events)
+        same = (*kept, spec.prewarms)
         answer = self._run(
             "create_run",
             spec.run,

@@ -842,12 +842,8 @@ class WorkerMachine:
 
         One that holds outputs asks every time what has become of them; empty invocations can't wait either.
         """
-        if (
-            not self._held
-            and not self._prewarms
-            and len(self._events) < FLUSH_EVENTS
-            and self._container.now_s() < self._flushed_s + FLUSH_S
-        ):
+        urgent = self._held or self._prewarms or len(self._events) >= FLUSH_EVENTS
+        if not urgent and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
 
