@@ -134,6 +134,7 @@ def pool_changes(
     new = {pool: count - demand.idle.get(pool, 0) for pool, count in coming.items()}
     for container in demand.warming:
         new[demand.containers[container]] -= container not in leaving
+    crowded = False
     start: list[str] = []
     retire: list[str] = []
     ask: list[str] = []
@@ -156,9 +157,10 @@ def pool_changes(
                 else:
                     return Changes(tuple(start), tuple(retire), tuple(ask))
             # What becomes free is meant for this pool.
+            crowded = True
             coming_room.take(pool)
             room.take(pool)
-    for pool, count in sorted(demand.empty.items()):
+    for pool, count in [] if crowded else sorted(demand.empty.items(), key=lambda item: (pool_vcpus(item[0]), item[0])):
         others = max(0, needed.get(pool, 0) - (coming.get(pool, 0) - new.get(pool, 0)))
         for _ in range(count - max(0, new.get(pool, 0) - others)):
             if room.fits(pool):
