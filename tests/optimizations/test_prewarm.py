@@ -93,7 +93,7 @@ def test_scattering_times(keep_alive_s: float) -> None:
     saved_s = [before - after for before, after in zip(*runs, strict=True)]
     assert min(saved_s) >= -1e-9
     assert max(saved_s) == pytest.approx(1.0)
-    assert sum(saved > 0.99 for saved in saved_s) >= (0.85 if keep_alive_s > 3 else 0.3) * len(saved_s)
+    assert sum(saved > 0.99 for saved in saved_s) >= (0.85 if keep_alive_s > 3 else 0.2) * len(saved_s)
     if keep_alive_s > 3:
         assert 1.5 < prewarm.delay_s < 2.5
 
