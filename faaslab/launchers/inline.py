@@ -197,6 +197,8 @@ class _Round:
                     if answer[1] is None:
                         return moved
                 else:
+                    # Only who has an assistant waits for anything else.
+                    assert isinstance(action, Sleep)
                     if action.until_s > self._clock.now_s():
                         return moved
                     answer = None

@@ -18,6 +18,8 @@ RUN_TIME = "~"
 """First character of workers that no plan names: ``~<task>``, as in real runs."""
 EMPTY = "!"
 """First character of empty invocations: ``!<after>.<position>.<number>``, as in real runs."""
+_SOURCES = ("store", "inline", "local", "preload")
+"""By what the kernel says of an input of a task that finds some at hand."""
 _WHY = ("client", "cold", "queue", "local", "remote")
 
 
@@ -165,24 +167,30 @@ class Simulation:
             sizes[upstream]
             for task, row in enumerate(upstreams)
             for upstream, source in zip(row, self.sources(task), strict=True)
-            if source == "store"
+            if source in ("store", "preload")
         )
 
     def sources(self, task: int) -> list[str]:
-        """Return where each input of a task came from: ``local``, ``inline`` or ``store``."""
+        """Return where each input of a task came from: ``local``, ``inline``, ``store`` or ``preload``."""
         placed, flat = self.placement, self.placement.flat
         row, first = flat.upstreams[task], flat.arrays[1][task]
         inline_bytes, touch = placed.limits[3], placed.arrays[17]
         if self.tasks[9][task]:
-            found = self.tasks[10][first : first + len(row)]
-            at_hand = [state == kernel.HERE for state in found]
-            rides = [state == kernel.SENT for state in found]
-        elif placed.worker_of[task] < 0:
+            # Of a large one only the reference comes with an answer.
+            return [
+                _SOURCES[state if state != kernel.SENT or flat.output_bytes[upstream] <= inline_bytes else 0]
+                for state, upstream in zip(self.tasks[10][first : first + len(row)], row, strict=True)
+            ]
+        if placed.worker_of[task] < 0:
             at_hand = [upstream == self.tasks[6][task] for upstream in row]
             rides = [bool(placed.rides[edge]) for edge in range(first, first + len(row))]
         else:
-            base = placed.arrays[5][self.instances[0][self.tasks[5][task]]]
+            instance = self.tasks[5][task]
+            base = placed.arrays[5][self.instances[0][instance]]
             at_hand = [touch[edge] >= base for edge in range(first, first + len(row))]
+            if len(self.tasks[17]):
+                taken = self.tasks[17][first : first + len(row)]
+                at_hand = [here or by == instance for here, by in zip(at_hand, taken, strict=True)]
             room = placed.numbers[8] if placed.arrays[7][task] else 0.0
             rides = []
             for upstream, local in zip(row, at_hand, strict=True):
@@ -273,6 +281,9 @@ def run_columns(
 
 def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: Callable[[int, Any], Any]) -> Simulation:
     count, room = len(placement.exec_s), placement.capacity
+    early = len(placement.rides) if len(placement.extra[0][0]) else 0
+    asked = len(placement.extra[5][0]) > 0
+    some, edges = (count, len(placement.rides)) if asked else (0, 0)
     tasks = (
         *(filled(count, 0.0) for _ in range(4)),
         filled(count, math.inf),
@@ -280,6 +291,10 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         filled(count, kernel.CLIENT),
         filled(count, 0),
         filled(len(placement.rides), 0),
+        *(filled(early, 0.0) for _ in range(2)),
+        filled(some, math.inf),
+        *(filled(some, 0.0) for _ in range(3)),
+        filled(edges, -1),
     )
     instances = (
         filled(room, -1),

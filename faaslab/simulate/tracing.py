@@ -10,12 +10,14 @@ import msgspec
 from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.plan.report import policy_text
+from faaslab.simulate.kernel import PRELOADED
 from faaslab.simulate.simulation import EMPTY, RUN_TIME, Simulation
 from faaslab.trace import Trace
 from faaslab.trace.events import (
     AnyEvent,
     InputFetched,
     InvocationRequested,
+    OutputHeld,
     OutputKept,
     OutputStored,
     Prewarmed,
@@ -137,9 +139,16 @@ def _task_events(
     yield TaskStarted(begin_s, task, name, container, attempt)
     took_s = max(0.0, start_s - begin_s - int(flat.arrays[4][task]) * latency_s)
     input_bytes = 0
-    for upstream, source in zip(flat.upstreams[task], simulation.sources(task), strict=True):
+    first = flat.arrays[1][task]
+    preloaded = simulation.tasks[9][task] == PRELOADED
+    for place, (upstream, source) in enumerate(zip(flat.upstreams[task], simulation.sources(task), strict=True)):
         size = flat.output_bytes[upstream]
         input_bytes += size
+        if preloaded:
+            came_s, took_s = (float(column[first + place]) for column in simulation.tasks[11:13])
+            at_s = came_s if source == "preload" else start_s
+            yield InputFetched(at_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
+            continue
         # Inputs that came together took the same time; it counts once.
         yield InputFetched(start_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
         took_s = took_s if source == "local" else 0.0
@@ -148,7 +157,25 @@ def _task_events(
     yield TaskExecuted(finish_s, task, name, duration_s, alone_s, input_bytes, queued_s=waited_s)
     size = flat.output_bytes[task]
     quiet = placement.arrays[8][task] >= 0
+    if len(placement.extra[5][0]) and placement.extra[5][0][task] > 0 and not quiet:
+        yield from _held_events(simulation, task, following, name)
+        return
     if quiet or visible_s == math.inf:
         yield OutputKept(finish_s if quiet else float(simulation.turn_s[following]), task, name, size)
     if visible_s < math.inf:
         yield OutputStored(visible_s, task, name, size, 0.0 if quiet else visible_s - finish_s)
+
+
+def _held_events(simulation: Simulation, task: int, following: int, name: str) -> Iterator[AnyEvent]:
+    """Yield what became of an output that was not stored at once."""
+    size = simulation.placement.flat.output_bytes[task]
+    visible_s = float(simulation.visible_s[task])
+    held_s, release_s, until_s, waited_s = (float(column[task]) for column in simulation.tasks[13:17])
+    if held_s < math.inf:
+        yield OutputHeld(held_s, task, name, size)
+    if waited_s > 0:
+        yield WorkerWaited(until_s, name, task, waited_s)
+    if visible_s < math.inf:
+        yield OutputStored(visible_s, task, name, size, visible_s - release_s)
+    else:
+        yield OutputKept(min(held_s, float(simulation.turn_s[following])), task, name, size)

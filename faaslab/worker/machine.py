@@ -280,7 +280,7 @@ class WorkerMachine:
     def _task(self, task: int) -> Generator[Action, Any, Reply | None]:
         """Run one task and tell whom it concerns; None: go on with the own list."""
         container, dag = self._container, self._dag
-        if self._planned is not None:
+        if self._is_planned(task):
             suspended = yield from self._wait_for(task)
             if suspended is not None:
                 return suspended
@@ -371,38 +371,46 @@ class WorkerMachine:
             raise Fenced(f"run {self._claim.run} has no parts any more")
         return self._container.remember(parts)
 
-    def _fetch_inputs(
-        self, task: int
-    ) -> Generator[Action, Any, tuple[frozenset[int], frozenset[int], dict[int, Fetched], float]]:
+    def _fetch_inputs(self, task: int) -> Generator[Action, Any, tuple[dict[int, str], dict[int, Fetched], float]]:
         """Have all inputs of a task at hand.
 
         Returns:
-            Which rode along, which were fetched, which of these beforehand, and when this began.
+            The sources of those that were not, what of them was fetched beforehand, and how long fetching took.
         """
-        container, kept = self._container, self._kept
-        upstreams = self._dag.upstreams(task)
-        inline = [u for u in upstreams if u in self._inputs]
-        remote = [u for u in upstreams if u not in kept and u not in self._inputs]
+        container, kept, shelf = self._container, self._kept, self._shelf
         began_s = container.now_s()
-        for upstream in tuple(inline):
-            if self._shelf is not None:
-                self._shelf.take(upstream)
-            if (yield from self._receive(upstream, self._inputs.pop(upstream))):
-                # Only its reference rode along.
-                inline.remove(upstream)
-                remote.append(upstream)
-        missing = [u for u in remote if u not in kept]
-        coming = [u for u in missing if self._shelf is not None and self._shelf.reserve(u)]
-        yield from self._fetch([u for u in missing if u not in coming])
-        preloaded: dict[int, Fetched] = {}
-        for upstream in coming:
+        sources: dict[int, str] = {}
+        rode_along: dict[int, bytes] = {}
+        own: list[int] = []
+        for upstream in self._dag.upstreams(task):
+            if upstream in kept:
+                continue
+            rode = self._inputs.pop(upstream, None)
+            if shelf is not None and (rode is None or read_reference(rode) is not None) and shelf.reserve(upstream):
+                sources[upstream] = "preload"
+                continue
+            if rode is None:
+                own.append(upstream)
+                sources[upstream] = "store"
+            else:
+                rode_along[upstream] = rode
+                if shelf is not None:
+                    shelf.take(upstream)
+        for upstream, frame in rode_along.items():
+            # Of a large one only its reference rode along.
+            sources[upstream] = "store" if (yield from self._receive(upstream, frame)) else "inline"
+        yield from self._fetch(own)
+        took_s = container.now_s() - began_s
+        early: dict[int, Fetched] = {}
+        for upstream in [u for u in sources if sources[u] == "preload"]:
             fetched = yield from self._from_shelf(upstream)
             if fetched is None:
                 yield from self._fetch([upstream])
+                sources[upstream] = "store"
             else:
+                early[upstream] = fetched
                 kept.receive(upstream, fetched.frame, self._consumers(upstream))
-                preloaded[upstream] = fetched
-        return frozenset(inline), frozenset(remote), preloaded, began_s
+        return sources, early, took_s
 
     def _fetch(self, upstreams: Sequence[int]) -> Steps:
         """Fetch outputs that have arrived."""
@@ -415,36 +423,29 @@ class WorkerMachine:
             yield from self._receive(upstream, found[upstream])
 
     def _take_inputs(
-        self,
-        task: int,
-        inline: frozenset[int],
-        remote: frozenset[int],
-        preloaded: dict[int, Fetched],
-        began_s: float,
+        self, task: int, sources: dict[int, str], early: dict[int, Fetched], took_s: float
     ) -> tuple[dict[int, Any], int]:
-        """Return private values of all inputs of a task, and their size.
+        """Return private values of all inputs of a task, and their size; the arguments are ``_fetch_inputs``'s answer.
 
         Raises:
             Exception: Whatever loading a value raises.
         """
         container, invocation, kept = self._container, self._claim.invocation, self._kept
-        upstreams = self._dag.upstreams(task)
         inputs: dict[int, Any] = {}
         total = 0
         may_run_again = self._dag.options(task).retries > 0
         now_s = container.now_s()
-        for upstream in upstreams:
+        for upstream in self._dag.upstreams(task):
             size = kept.nbytes(upstream)
-            source = "inline" if upstream in inline else "store" if upstream in remote else "local"
-            inputs[upstream] = kept.take(upstream, task, may_run_again=may_run_again)
             total += size
-            early = preloaded.get(upstream)
-            if early is not None:
-                self._event(InputFetched(early.at_s, task, upstream, invocation, size, "preload", early.duration_s))
-                continue
-            # Inputs that came together took the same time; it counts once.
-            took_s, began_s = (now_s - began_s, now_s) if source != "local" else (0.0, began_s)
-            self._event(InputFetched(now_s, task, upstream, invocation, size, source, took_s))
+            inputs[upstream] = kept.take(upstream, task, may_run_again=may_run_again)
+            source, at_s, duration_s = sources.get(upstream, "local"), now_s, 0.0
+            if upstream in early:
+                at_s, duration_s = early[upstream].at_s, early[upstream].duration_s
+            elif source != "local":
+                # Inputs that came together took the same time; it counts once.
+                duration_s, took_s = took_s, 0.0
+            self._event(InputFetched(at_s, task, upstream, invocation, size, source, duration_s))
         return inputs, total
 
     def _receive(self, upstream: int, output: bytes) -> Generator[Action, Any, bool]:
@@ -487,6 +488,8 @@ class WorkerMachine:
             EmptyInvocations(empty_name(task, position), pool_of(container.image, size_mib), delay_s, count)
             for position, (size_mib, delay_s, count) in enumerate(dag.prewarms(task))
         )
+        if self._shelf is not None and not self._is_planned(task):
+            self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
         if asks:
             yield from self._fetch_parts((dag.policy,))
@@ -616,7 +619,7 @@ class WorkerMachine:
         due: list[int] = []
         while self._held and not reply.ended:
             due = [task for task in self._held if task in reply.due or task in due]
-            if not due and self._kept.alone_bytes <= most_bytes:
+            if not due and self._kept.total_bytes <= most_bytes:
                 break
             reply = yield from self._release(due[0] if due else next(iter(self._held)))
         return reply
@@ -658,21 +661,23 @@ class WorkerMachine:
     def _let_go(self) -> Generator[Action, Any, Reply]:
         """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
         container = self._container
-        began_s = container.now_s()
-        until_s = began_s + max(held.wait_s for held in self._held.values())
-        first = next(iter(self._held))
-        reply = Reply()
-        if not self._todo and until_s > began_s:
-            while self._held and not self._todo and (left_s := until_s - container.now_s()) > 0:
-                message = yield from container.listen(min(left_s, container.settings.wait_slice_s))
-                if isinstance(message, News) and (message.run, message.invocation) == self._key:
-                    reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
+        while self._held and not self._todo:
+            wait_s = max(held.wait_s for held in self._held.values())
+            if wait_s <= 0:
+                break
+            first, began_s = next(iter(self._held)), container.now_s()
+            message = yield from container.listen(min(wait_s, container.settings.wait_slice_s))
             waited_s = container.now_s() - began_s
             self._event(WorkerWaited(container.now_s(), self._claim.invocation, first, waited_s))
             for held in self._held.values():
-                held.wait_s = max(0.0, held.wait_s - waited_s)
-            if self._todo or reply.ended:
-                return reply
+                held.wait_s -= waited_s
+            if isinstance(message, News) and (message.run, message.invocation) == self._key:
+                reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
+                if reply.ended:
+                    return reply
+        reply = Reply()
+        if self._todo and not self._is_planned(self._todo[0]):
+            return reply
         while self._held and not reply.ended:
             reply = yield from self._obey((yield from self._release(next(iter(self._held)))))
         return reply

@@ -15,7 +15,7 @@ from faaslab.launchers.faults import (
 )
 from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.virtual import Execution, VirtualLauncher
-from faaslab.plan import Prewarm
+from faaslab.plan import Plan, Prewarm
 from faaslab.trace.events import InvocationRequested, OutputStored, WorkerExited
 from tests.faults.shapes import SEEDED, SIZES, Case
 from tests.worker.runs import SECRET, Run, collect, submit
@@ -31,6 +31,8 @@ class Setting:
     model: VirtualModel
     config: Config
     faults: FaultSchedule
+    instructed: frozenset[str] = frozenset()
+    """Optimizations that are switched on wherever they can be."""
     prewarms: tuple[Prewarm, ...] = ()
 
 
@@ -67,6 +69,7 @@ def draw(case: Case, planner: str, seed: int) -> Setting:
             inline_input_bytes=rng.choice((0, 100, 256 * 1024)),
         ),
         FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0, 20.0)), tasks=len(case.dag)),
+        frozenset(name for name in ("preload",) if rng.random() < 0.5),
         _prewarms(seed, len(case.dag)),
     )
 
@@ -85,11 +88,18 @@ def _prewarms(seed: int, tasks: int) -> tuple[Prewarm, ...]:
     )
 
 
+def instructed(plan: Plan, names: frozenset[str]) -> Plan:
+    """Return a plan with optimizations switched on for all tasks for which they can be."""
+    planned = frozenset(task for task, one in enumerate(plan.assignments) if one.worker is not None)
+    told = replace(plan.instructions, preload=planned if "preload" in names else frozenset())
+    return replace(plan, instructions=told)
+
+
 def try_out(case: Case, setting: Setting) -> Result:
     """Run a trial and check it."""
     launcher = VirtualLauncher(setting.seed, setting.model, setting.faults, setting.limit)
     storage = launcher.new_storage()
-    plan = case.plans[setting.plan]
+    plan = instructed(case.plans[setting.plan], setting.instructed)
     plan = replace(plan, instructions=replace(plan.instructions, prewarms=setting.prewarms))
     submit(storage, case.dag, plan, config=setting.config)
     try:

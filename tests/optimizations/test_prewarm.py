@@ -30,7 +30,7 @@ def told(wiring: Any, workers: Any, sizes: Any, ctx: PlanContext) -> tuple[Plan,
 
 
 def test_a_chain_of_rising_sizes() -> None:
-    """With containers that are kept for long, all sizes but the first are prewarmed at once, and no start is waited for."""
+    """Where containers are kept for long, all sizes but the first are prewarmed at once, and are warm in time."""
     ctx = context([3.0, 3.0, 3.0])
     plan, better, dag = told(CHAIN, ["a", "b", "c"], [SMALL, MIDDLE, LARGE], ctx)
     assert better.instructions.prewarms == (Prewarm(MIDDLE), Prewarm(LARGE))

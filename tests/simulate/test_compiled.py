@@ -1,5 +1,7 @@
 """The compiled loop gives exactly what the plain one gives."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +19,14 @@ pytest.importorskip("numba")
 pytestmark = pytest.mark.timeout(300)  # compiling takes a while on a busy machine
 
 
-def assert_same(dag: DagView, planner: str, seed: int, where: Platform, draws: Draws | None) -> None:
+def assert_same(
+    dag: DagView, planner: str, seed: int, where: Platform, draws: Draws | None, *, preload: bool = False
+) -> None:
     """Compare every number of both."""
     flat, plan = FlatDag.of(dag, guessed(dag, seed)), plan_named(dag, planner)
+    if preload:
+        planned = frozenset(task for task, one in enumerate(plan.assignments) if one.worker is not None)
+        plan = replace(plan, instructions=replace(plan.instructions, preload=planned))
     placed, quick = place(flat, plan, where), place_compiled(compiled_dag(flat), plan, where)
     for one, other in zip((*placed.arrays, *placed.changing), (*quick.arrays, *quick.changing), strict=True):
         assert list(one) == list(other)
@@ -42,9 +49,12 @@ def assert_same(dag: DagView, planner: str, seed: int, where: Platform, draws: D
     st.sampled_from((1, 3, 1000)),
     st.sampled_from((6.0, 1e9)),
     st.sampled_from((1.5, 1e9)),
+    st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_equal_to_plain_python(dag: FakeDag, planner: str, seed: int, limit: int, vcpus: float, cores: float) -> None:
+def test_equal_to_plain_python(
+    dag: FakeDag, planner: str, seed: int, limit: int, vcpus: float, cores: float, preload: bool
+) -> None:
     """Every number of a compiled run is that of the plain one, bit by bit."""
     where = platform(
         concurrency=limit,
@@ -59,7 +69,7 @@ def test_equal_to_plain_python(dag: FakeDag, planner: str, seed: int, limit: int
         invocation_sigma=0.2,
         keep_alive_s=1.0,
     )
-    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed))
+    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed), preload=preload)
 
 
 @pytest.mark.parametrize("planner", ["per_task", "wukong"])

@@ -105,10 +105,8 @@ class Hand:
                         continue
                     if waits and answer is None:
                         break
-                    told = answer if isinstance(answer, dict) else ()
-                    self.done.append(
-                        " ".join(["assistant:", self.helps.method, *[",".join(map(str, told))] * bool(told)])
-                    )
+                    told = ",".join(map(str, answer)) if isinstance(answer, dict) else ""
+                    self.done.append(f"assistant: {self.helps.method} {told}".rstrip())
                 self.helps = self.helped.life.send(answer)
         except StopIteration:
             self.helps = None

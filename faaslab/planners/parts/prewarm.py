@@ -4,10 +4,11 @@ A worker is *wanted* when its first task can run. Over many simulated runs::
 
     moment = q10(wanted) - q90(cold start)       if not before  q90(wanted) - q10(cold start) - keep-alive
 
-and otherwise the one that saves most; it is told as "after task X plus a delay", X being the one that is stored last before the moment: runs scatter, and
-the worker's ancestors are late with it. Of equal sizes, those whose windows allow it are sent together, since an empty
-invocation that finds an idle container merely refreshes it: ``k`` overlapping ones make ``k`` containers warm. So where
-containers are kept for long, all of a size go at the first moment, and at once if nothing limits how many there may be.
+and otherwise the one that saves most. It is told as "after task X plus a delay", X being the one that is stored last
+before the moment: runs scatter, and the worker's ancestors are late with it. Of equal sizes, those whose windows allow
+it are sent together, since an empty invocation that finds an idle container merely refreshes it: ``k`` overlapping ones
+make ``k`` containers warm. So where containers are kept for long, all of a size go at the first moment, and at once if
+nothing limits how many there may be.
 """
 
 import math

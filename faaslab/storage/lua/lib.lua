@@ -486,7 +486,7 @@ end
 -- End an attempt; what comes after it is the caller's business: at least `take_pending` for the container. Answers how
 -- many invocations of the run are left.
 local function end_attempt(run, inv, attempt, c, reason, claimed)
-  if call('EXISTS', R(run, 'heldin')) == 1 or call('HGET', R(run, 'inv'), inv .. ':e') ~= '' then let_go(run, inv) end
+  if claimed.held ~= '0' or claimed.given ~= '' then let_go(run, inv) end
   set(run, inv, 's', 'ended', 'c', '', 'w', '-1')
   if claimed.waits_for ~= '-1' then call('ZREM', L .. 'waiting', c) end
   if claimed.watches == attempt then ring(c) end
@@ -575,12 +575,12 @@ end
 local function fenced(run, inv, attempt, c)
   local meta = call('HMGET', R(run, 'meta'), 'status', 'inline', 'watched')
   if meta[1] ~= 'running' then return {'fenced', 'run ' .. run .. ' is ' .. (meta[1] or 'not known to the store')} end
-  local got = get(run, inv, 'sacptnwbeo')
+  local got = get(run, inv, 'sacptnwbeoh')
   if got[1] ~= 'assigned' or got[2] ~= attempt or got[3] ~= c then
     return {'fenced', c .. ' no longer owns attempt ' .. attempt .. ' of ' .. inv}
   end
-  return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], watches = got[8], given = got[9],
-    due = got[10], inline = tonumber(meta[2]), watched = meta[3]}
+  return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], watches = got[8],
+    given = got[9], due = got[10], held = got[11], inline = tonumber(meta[2]), watched = meta[3]}
 end
 
 -- Whether all inputs of a task have arrived.
