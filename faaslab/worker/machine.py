@@ -18,9 +18,11 @@ from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.policy.recovery import lost_work, unfinished
 from faaslab.policy.successors import Arrivals, Onward, Waiting, onward
 from faaslab.protocol.messages import (
+    EMPTY,
     RUN_TIME,
     Claim,
     Completion,
+    EmptyInvocations,
     Failure,
     Invocation,
     News,
@@ -28,6 +30,7 @@ from faaslab.protocol.messages import (
     Successor,
     Suspension,
     YieldRequest,
+    empty_name,
     pool_of,
 )
 from faaslab.protocol.payload import (
@@ -49,6 +52,7 @@ from faaslab.trace.events import (
     InputFetched,
     OutputHeld,
     OutputKept,
+    Prewarmed,
     TaskExecuted,
     TaskLogged,
     TaskStarted,
@@ -104,6 +108,7 @@ class WorkerMachine:
         self._wanted: set[int] = set()
         self._held: dict[int, _Held] = {}
         self._silent: frozenset[int] = frozenset()
+        self._prewarms: tuple[EmptyInvocations, ...] = ()
         self._shelf: Shelf | None = None
 
     def serve(self) -> Generator[Action, Any, Invocation | None]:
@@ -144,6 +149,8 @@ class WorkerMachine:
                 dict(phases_s),
             )
         )
+        if invocation.invocation.startswith(EMPTY):
+            return (yield from self._warm(cold))
         yield from self._plan_work()
         yield from self._call_assistant()
         while True:
@@ -156,6 +163,24 @@ class WorkerMachine:
                 reply = yield from self._tell(Completion(self._claim, ends=True))
             if reply is not None and reply.ended:
                 return reply.next
+
+    def _warm(self, cold: bool) -> Generator[Action, Any, Invocation | None]:
+        """Serve an empty invocation: load all code that this run can use in this container."""
+        container, dag = self._container, self._dag
+        digests = dag.digests_at(container.size_mib)
+        yield from self._fetch_parts(digests)
+        for digest in digests:
+            try:
+                container.loaded(digest)
+            except Exception:  # the task that needs it says so, and ends the run
+                continue
+        now_s = container.now_s()
+        how, took_s = "started" if cold else "refreshed", now_s - self._invocation.requested_s
+        self._event(
+            Prewarmed(now_s, self._claim.invocation, self._claim.container, container.size_mib, how, max(0.0, took_s))
+        )
+        reply = yield from self._tell(Completion(self._claim, ends=True))
+        return reply.next
 
     # -- which tasks ----------------------------------------------------------------------------------------------
 
@@ -459,6 +484,10 @@ class WorkerMachine:
         if task in self._silent:
             self._keep(task, value, payload)
             return (yield from self._flush())
+        self._prewarms = tuple(
+            EmptyInvocations(empty_name(task, position), pool_of(container.image, size_mib), delay_s, count)
+            for position, (size_mib, delay_s, count) in enumerate(dag.prewarms(task))
+        )
         if self._shelf is not None and not self._is_planned(task):
             self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
@@ -523,7 +552,9 @@ class WorkerMachine:
             remaining=self._remaining(*first),
             events=self._batch(),
             number=self._container.number(),
+            prewarms=self._prewarms,
         )
+        self._prewarms = ()
         reply: Reply = yield Call("complete", (call,))
         self._todo.extendleft(reversed(reply.taken))
         self._wanted.update(reply.taken)
@@ -814,9 +845,10 @@ class WorkerMachine:
     def _flush(self) -> Generator[Action, Any, Reply | None]:
         """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced.
 
-        One that holds outputs asks every time what has become of them.
+        One that holds outputs asks every time what has become of them; empty invocations can't wait either.
         """
-        if not self._held and len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
+        urgent = self._held or self._prewarms or len(self._events) >= FLUSH_EVENTS
+        if not urgent and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
 
