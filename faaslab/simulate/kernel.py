@@ -408,8 +408,9 @@ def run_events(
                 carried_s = 0.0
                 room_left = room_bytes
                 for edge in range(up_from[task], up_from[task + 1]):
-                    at_hand[edge] = HERE if touch[edge] >= base else 0
-                    if touch[edge] >= base or shelf[edge] == _ITS:
+                    is_here = touch[edge] >= base or (has_policy and hand_of[edge] == instance_of[task])
+                    at_hand[edge] = HERE if is_here else 0
+                    if is_here or shelf[edge] == _ITS:
                         continue
                     left += 1
                     size = frame_bytes[up_task[edge]]
@@ -847,7 +848,7 @@ def run_events(
                     letting[i] = 1
                     victim = held_first[i]
                 elif uppermost[i] < 0:
-                    i_waits[i] = held_first[i]
+                    i_waits[i] = last_run[i]
                     waits_since_s[i] = again_s
                     waited_until_s[i_waits[i]] = again_s + waited_s
                     heapq.heappush(heap, (again_s + waited_s, LET_GO, i_waits[i]))

@@ -157,6 +157,9 @@ def _task_events(
     yield TaskExecuted(finish_s, task, name, duration_s, alone_s, input_bytes, queued_s=waited_s)
     size = flat.output_bytes[task]
     quiet = placement.arrays[8][task] >= 0
+    ended_s, waits_s = simulation.tasks[15:17]
+    if len(waits_s) and waits_s[task] > 0:
+        yield WorkerWaited(float(ended_s[task]), name, -1, float(waits_s[task]))
     if len(placement.extra[5][0]) and placement.extra[5][0][task] > 0 and not quiet:
         yield from _held_events(simulation, task, following, name)
         return
@@ -170,11 +173,9 @@ def _held_events(simulation: Simulation, task: int, following: int, name: str) -
     """Yield what became of an output that was not stored at once."""
     size = simulation.placement.flat.output_bytes[task]
     visible_s = float(simulation.visible_s[task])
-    held_s, release_s, until_s, waited_s = (float(column[task]) for column in simulation.tasks[13:17])
+    held_s, release_s = (float(column[task]) for column in simulation.tasks[13:15])
     if held_s < math.inf:
         yield OutputHeld(held_s, task, name, size)
-    if waited_s > 0:
-        yield WorkerWaited(until_s, name, task, waited_s)
     if visible_s < math.inf:
         yield OutputStored(visible_s, task, name, size, visible_s - release_s)
     else:

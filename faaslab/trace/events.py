@@ -166,7 +166,7 @@ class WorkerWaited(Event, frozen=True):
 
     invocation: str
     task: int
-    """The task of its own, or the one that made the output."""
+    """The task of its own; -1: any."""
     duration_s: float
 
 

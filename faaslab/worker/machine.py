@@ -665,10 +665,10 @@ class WorkerMachine:
             wait_s = max(held.wait_s for held in self._held.values())
             if wait_s <= 0:
                 break
-            first, began_s = next(iter(self._held)), container.now_s()
+            began_s = container.now_s()
             message = yield from container.listen(min(wait_s, container.settings.wait_slice_s))
             waited_s = container.now_s() - began_s
-            self._event(WorkerWaited(container.now_s(), self._claim.invocation, first, waited_s))
+            self._event(WorkerWaited(container.now_s(), self._claim.invocation, -1, waited_s))
             for held in self._held.values():
                 held.wait_s -= waited_s
             if isinstance(message, News) and (message.run, message.invocation) == self._key:

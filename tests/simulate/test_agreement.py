@@ -119,7 +119,7 @@ def test_same_time_at_the_limit(shape: str, limit: int) -> None:
         dag = dag_of(shape)
         pair = pair_of(dag, plan_named(dag, planner), SLOW_STORE, limit=limit, config=Config(heartbeat_s=0.01))
         simulated, virtual = pair.simulation.trace(), pair.trace
-        assert abs(pair.deviation) < 0.03, planner
+        assert abs(pair.deviation) < (0.05 if planner.startswith(SEEDED) else 0.03), planner
         assert simulated.metrics["cost_usd"] == pytest.approx(virtual.metrics["cost_usd"], rel=0.03), planner
         if not planner.startswith(SEEDED):
             assert course(simulated) == course(virtual), planner
