@@ -108,7 +108,6 @@ class Completion:
     Attributes:
         task: The finished task; -1: none, only end or report.
         output: Framed payload or blob reference; None: kept by the worker, nobody else needs it.
-        streamed: All who need the output have received it while it was written; there is none to store.
         must_store: Store even if all successors are taken by this worker (impure tasks).
         sink: The client asked for this output.
         successors: Tasks that wait for it and are not certain to run in this invocation.
@@ -116,6 +115,7 @@ class Completion:
             those that need nothing else are taken as if it had arrived. ``run``: the worker holds it for the others,
             if it has something to run and none of them is ready; ``check``: it stores it by another call.
         held_bytes: Size of an output that may be held.
+        streamed: All who need the output have received it while it was written; there is none to store.
         take: How many successors that become ready this invocation wants to run itself, first ones first.
         remaining: Tasks that this invocation would still have to run if it were restarted now, those whose outputs it
             holds included; of a planned worker those that are decided at run time.
@@ -135,7 +135,6 @@ class Completion:
     output_bytes: int = 0
     started_s: float = 0.0
     must_store: bool = False
-    streamed: bool = False
     sink: bool = False
     successors: tuple[Successor, ...] = ()
     take: int = 0
@@ -145,6 +144,7 @@ class Completion:
     number: int = 0
     hold: str = "no"
     held_bytes: int = 0
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

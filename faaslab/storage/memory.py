@@ -421,6 +421,8 @@ class MemoryStorage(Storage):
             return
         for index in flow.acknowledge(watcher, position):
             run.blobs[key].pop(index, None)
+        if position == flow.offer.chunks:
+            run.watched.get(task, {}).pop(watcher, None)  # another attempt need not offer it to this one again
         producer = flow.producer
         if self._wanted(producer.container, (run.spec.run, producer.invocation, producer.attempt)):
             self._containers[producer.container].ring()

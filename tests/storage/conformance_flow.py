@@ -3,9 +3,9 @@
 import pytest
 
 from faaslab.errors import Fenced, PayloadError, StorageError
-from faaslab.protocol.messages import Claim, FlowState, Offer, Seen, Start
+from faaslab.protocol.messages import Claim, Completion, FlowState, Offer, Seen, Start
 from tests.storage.conformance_watch import RANG, SILENT, Ear, WatchConformance
-from tests.storage.scene import SMALL, BackDoor, Scene, spec
+from tests.storage.scene import SMALL, BackDoor, Scene, spec, successor
 
 KEY, NBYTES, CHUNKS = "3-p-1", 12, 3
 
@@ -88,6 +88,30 @@ class FlowConformance(WatchConformance):
         scene.store.watch(one, [3], {3: (KEY, 1)})
         assert scene.store.flow(producer, 3, KEY) == FlowState(2, True, 1, 1)
         assert door.blob_bytes("run") == 4
+
+    def test_who_has_it_is_not_offered_it_again(self, scene: Scene) -> None:
+        """Another attempt of the producer finds nobody who waits; but what was streamed in part is offered again."""
+        producer, (whole, part) = self.watched(scene, "c", "d")
+        self.offered(scene, producer, "c", "d")
+        for index in range(CHUNKS):
+            self.put(scene, producer, index)
+        scene.store.watch(whole, [], {3: (KEY, 3)})
+        scene.store.watch(part, [3], {3: (KEY, 2)})
+        scene.store.remove("p", "killed")
+        again = scene.worker("q")
+        assert scene.store.offer(again, Offer(3, "3-p-2", 8, 2, ("c", "d"), True)) == FlowState(1, False, 0, 0)
+        assert scene.store.watch(part, [3]) == {3: Seen(8, "3-p-2", 2, 0, False)}
+
+    def test_what_was_delivered_is_known(self, scene: Scene) -> None:
+        """Whoever asks hears which outputs were streamed to all who need them, once each."""
+        producer, (consumer,) = self.watched(scene, "c")
+        for _ in range(2):
+            scene.store.complete(Completion(producer, 3, streamed=True, successors=(successor(8, 2),), remaining=(4,)))
+        assert scene.store.delivered(consumer) == {3}
+        assert scene.store.stored(consumer) == frozenset()
+        scene.store.remove("c", "killed")
+        with pytest.raises(Fenced):
+            scene.store.delivered(consumer)
 
     @pytest.mark.parametrize("how", ["declines", "dies", "ends", "suspends"])
     def test_a_consumer_that_will_not_have_it(self, scene: Scene, how: str) -> None:

@@ -232,6 +232,8 @@ class SideBySide(RuleBasedStateMachine):
             hold,
             held_bytes=size % 3,
         )
+        if output is None and after and number % 3 == 0 and not must_store:
+            completion = dataclasses.replace(completion, streamed=True)
         answer = self.both(lambda store: store.complete(completion))
         if twice:
             self.both(lambda store: store.complete(completion))
@@ -309,6 +311,7 @@ class SideBySide(RuleBasedStateMachine):
     @rule(claim=claims)
     def stored(self, claim: Claim) -> None:
         self.both(lambda store: store.stored(claim))
+        self.both(lambda store: store.delivered(claim))
 
     @rule(claim=claims, digests=st.lists(st.sampled_from(["s", "f", "big", "none"]), max_size=3))
     def parts(self, claim: Claim, digests: list[str]) -> None:

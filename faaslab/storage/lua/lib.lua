@@ -233,6 +233,18 @@ local function acknowledge(run, line, task, key, position)
     free_chunks(run, flow, flow.freed, least - 1)
     flow.freed = least
   end
+  if position == flow.chunks then
+    -- Another attempt need not offer it to this one again.
+    local others = {}
+    for other in string.gmatch(call('HGET', R(run, 'watch'), task) or '', '[^\n]+') do
+      if other ~= line then others[#others + 1] = other end
+    end
+    if #others > 0 then
+      call('HSET', R(run, 'watch'), task, table.concat(others, '\n'))
+    else
+      call('HDEL', R(run, 'watch'), task)
+    end
+  end
   keep_flow(run, task, flow)
   ring_if_active(run, flow.producer)
 end
