@@ -4,6 +4,7 @@ Tasks are indices into the DAG; bytes in ``parts``, ``inputs`` and ``output`` ar
 ``payload``).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -102,6 +103,23 @@ class Successor:
 
 
 @dataclass(frozen=True, slots=True)
+class EmptyInvocations:
+    """Empty invocations that overlap: as many containers are to be warm afterwards. They run no task.
+
+    Attributes:
+        name: Of the batch, the same whoever sends it: a second time it changes nothing. See ``empty_name``.
+        pool: Image and size.
+        delay_s: How long after this message they are sent.
+        count: How many.
+    """
+
+    name: str
+    pool: str
+    delay_s: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """What one finished task changes, applied as a whole by one store call.
 
@@ -127,6 +145,7 @@ class Completion:
         number: Position of this call among those of its container, from 1; a call that a later one has overtaken on
             the network is refused, since it would put back the record of what the invocation still has to do. The same
             number again is the same call again. 0: not numbered.
+        prewarms: Empty invocations that follow the task.
     """
 
     claim: Claim
@@ -145,6 +164,7 @@ class Completion:
     hold: str = "no"
     held_bytes: int = 0
     streamed: bool = False
+    prewarms: tuple[EmptyInvocations, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +315,7 @@ class RunSpec:
         ride: Digests of the parts that ride inside invocations; the others are fetched once per container.
         sinks: Tasks whose outputs the client asked for.
         cuts: Invocation -> digest of the part of a large DAG that it can still reach, which rides along in its place.
+        prewarms: Empty invocations that need no task to have completed.
     """
 
     run: str
@@ -308,6 +329,7 @@ class RunSpec:
     max_lapses: int
     events: bytes = b""
     cuts: Mapping[str, str] = field(default_factory=dict)
+    prewarms: tuple[EmptyInvocations, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +356,14 @@ class Demand:
     """What the gateway needs to know.
 
     Attributes:
-        pending: Invocations that wait for a container, by pool.
+        pending: Invocations that wait for a container, by pool; empty ones are counted in ``empty``.
         idle: Idle containers by pool.
         containers: Registered containers, by id, with their pool.
         waiting: Containers whose invocation waits for an input, longest first.
-        assigned: Containers that have an invocation.
+        assigned: Containers that have an invocation; not those that have an empty one.
+        empty: Empty invocations that wait for a new container, by pool.
+        warming: Containers that have an empty invocation: they are about to ask for work.
+        next_due_s: When the next sweep has something to dispatch, on the store's clock; infinite: nothing is due.
     """
 
     pending: Mapping[str, int]
@@ -346,10 +371,20 @@ class Demand:
     containers: Mapping[str, str]
     waiting: tuple[str, ...]
     assigned: frozenset[str] = frozenset()
+    empty: Mapping[str, int] = field(default_factory=dict)
+    warming: frozenset[str] = frozenset()
+    next_due_s: float = field(default=math.inf, compare=False)
 
 
 RUN_TIME = "~"
 """First character of invocations that no plan names: ``~<task>``, after the task they start with."""
+EMPTY = "!"
+"""First character of empty invocations, which no run waits for: ``!<after>.<position>.<number>``."""
+
+
+def empty_name(after: int, position: int) -> str:
+    """Return the name of a batch of empty invocations: the ``position``-th that follows a task, -1: the submission."""
+    return f"{EMPTY}{after if after >= 0 else ''}.{position}"
 
 
 def pool_of(image: str, size_mib: int) -> str:

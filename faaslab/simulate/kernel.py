@@ -8,6 +8,9 @@
                        YIELD    it has done so                                      CALL   a task is asked for
                        WATCH    an assistant asks what is stored                    TAKE   it finds what was preloaded
                        PICK     an assistant goes on
+    HOLD     a task's worker asks who is ready       RELEASE  what it held reaches the store
+    ASK      it asks what has become of that         LET_GO   it has waited for that long enough
+    PREWARM  empty invocations are sent                   WARM     one has loaded all code
 
     turn to a task ─► wait for what others make ─► fetch ─► execute ─► put ─► STORE ─► next task, or the slot is free
 
@@ -21,13 +24,16 @@ others get by with what the placement says of them.
 What a task with ``preload`` finds depends on the run as well: ``worker.assistant`` has fetched some of its inputs, or
 is just fetching one. So its turn is an event, and so is what its worker's assistant does. That is taken to have room
 for everything, and its worker's line for itself.
+Of a task's inputs, ``missing`` have not arrived, and ``held_in`` of those are held by workers. When all are, the holder
+of most is left with it, and the others' are ``due`` to be stored; see ``storage.memory``.
 """
 
 import heapq
 import math
 from typing import Any
 
-STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND, CALL, TAKE, WATCH, PICK = range(11)
+STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND, CALL, TAKE, WATCH, PICK, HOLD, RELEASE, ASK, LET_GO = range(15)
+PREWARM, WARM = 15, 16
 CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
 """Why a task did not start earlier; see ``Simulation.why``."""
 SENT, HERE, EARLY = 1, 2, 3
@@ -80,12 +86,18 @@ def run_events(
     follows_input, visible, blob_s, frame_s, out_from, out_task, take_carry_s, take_fetch_s, touch = placed[10:19]
     pool_cpus, leaves, take, base_s, cold_s, invocation_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
-    turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why, stacked, at_hand, came_s, took_s = (
-        tasks
-    )
+    turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why, stacked, at_hand = tasks[:11]
+    came_s, took_s, held_s, release_s, waited_until_s, held_waited_s, hand_of = tasks[11:]
+    hold, late, hold_wait_s, most_held, store_s = extra[5]
+    has_policy = len(hold) > 0
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
     i_yielded, i_waited_s, i_told_s = instances[8:]
     capacity = len(i_first)
+    prewarm_after, prewarm_pool, prewarm_delay_s, prewarm_count, prewarm_latency_s = extra[3]
+    has_prewarms = len(prewarm_after) > 0
+    # Those that follow each task, as linked lists; those that follow none are on the heap.
+    first_prewarm = [-1] * (len(exec_s) if has_prewarms else 1)
+    next_prewarm = [-1] * (len(prewarm_after) + 1)
     # Ready tasks that an instance has taken, and has not turned to yet: the uppermost, and which is below it.
     uppermost = [-1] * capacity
     below = [-1] * len(exec_s)
@@ -99,13 +111,42 @@ def run_events(
     first_new = [-1] * assistants
     first_seen = [-1] * assistants
     wanted = [0] * assistants
-    asks = [0] * assistants
+    aids = [0] * assistants
     rung_s = [-1.0] * assistants
-    heard_s = [-1.0] * assistants
+    listened_s = [-1.0] * assistants
     if early:
         for task in range(len(exec_s)):
             for edge in range(up_from[task], up_from[task + 1]):
                 task_of[edge] = task
+    some = len(hold)
+    holding = [0] * some
+    held_in = [0] * some
+    held_left = [0] * some
+    due = [0] * some
+    owned = [0] * some
+    held_next = [-1] * some
+    given_next = [-1] * some
+    wait_left_s = [0.0] * some
+    of_instances = capacity if has_policy else 0
+    held_first = [-1] * of_instances
+    held_last = [-1] * of_instances
+    held_bytes = [0.0] * of_instances
+    given_first = [-1] * of_instances
+    given_last = [-1] * of_instances
+    own_next = [-1] * of_instances
+    own_place = [-1] * of_instances
+    last_run = [-1] * of_instances
+    letting = [0] * of_instances
+    mixed = [0] * of_instances
+    waits_since_s = [-1.0] * of_instances
+    asks = [0] * of_instances
+    i_waits = [-1] * of_instances
+    total_of = [0.0] * of_instances
+    edges_of = [0] * of_instances
+    contested = [(0, 0)]
+    contested.pop()
+    holders = [0]
+    holders.pop()
     half_s = latency_s / 2
     never = math.inf
     shared = cores < never
@@ -134,6 +175,11 @@ def run_events(
     c_until_s = [0.0] * capacity
     c_newer = [-1] * capacity
     c_older = [-1] * capacity
+    empty_head = [-1] * pools
+    empty_tail = [-1] * pools
+    empties = [0] * pools
+    warming = [0] * pools
+    empty_pending = 0
     oldest = [-1] * pools
     newest = [-1] * pools
     idle = [0] * pools
@@ -153,8 +199,17 @@ def run_events(
     matched.pop()
     going = [(0, 0.0, _TURN)]
     going.pop()
+    for number in range(len(prewarm_after) - 1, -1, -1):
+        task = prewarm_after[number]
+        if task >= 0:
+            next_prewarm[number] = first_prewarm[task]
+            first_prewarm[task] = number
+        else:
+            heapq.heappush(heap, (submit_s + prewarm_delay_s[number], PREWARM, number))
     while sinks_left > 0 and (len(heap) > 0 or len(shares) > 0):
-        free = by = ended = last = -1
+        free = by = ended = last = stepping = ringing = -1
+        again_s = 0.0
+        kind = task = -1
         end_s = progress_at_s + (shares[0][0] - progress_s) * slow if len(shares) > 0 else never
         if len(shares) > 0 and (len(heap) == 0 or end_s <= heap[0][0]):
             progress_s, task = heapq.heappop(shares)
@@ -166,6 +221,7 @@ def run_events(
             now_s, kind, key = heapq.heappop(heap)
             if kind == STORE:
                 task = by = key
+                ringing = key
                 i = instance_of[task]
                 planned = worker_of[task] >= 0
                 most = take[task]
@@ -174,6 +230,8 @@ def run_events(
                     other = out_task[edge]
                     missing[other] -= 1
                     if missing[other] > 0:
+                        if has_policy and missing[other] == held_in[other]:
+                            contested.append((other, 1))
                         continue
                     owner = worker_of[other]
                     if owner < 0:
@@ -200,82 +258,38 @@ def run_events(
                 if is_sink[task]:
                     sinks_left -= 1
                     makespan_s = now_s
+                if has_prewarms:
+                    number = first_prewarm[task]
+                    while number >= 0:
+                        heapq.heappush(heap, (now_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
                 again_s = now_s + half_s
-                local = True
-                if planned:
-                    visible_s[task] = now_s
-                    other = following[task]
-                    local = other >= 0 and follows_input[other] == 1
+                if has_policy:
+                    stepping = i
                 else:
-                    other = -1
-                    if visible[task] or stop - start > len(taken):
+                    local = True
+                    if planned:
                         visible_s[task] = now_s
-                    if len(taken) == 1 and uppermost[i] < 0:
-                        other = out_task[taken[0]]
-                        fetch_s[other] = take_fetch_s[taken[0]]
-                        again_s += take_carry_s[taken[0]]
-                    elif len(taken) > 0 or uppermost[i] >= 0:
-                        # What comes with the answer, and what is here for tasks that were taken before.
-                        room_left = room_bytes
-                        for taken_edge in taken:
-                            other = out_task[taken_edge]
-                            stacked[other] = 1
-                            narrow = up_from[other + 1] - up_from[other] <= NARROW
-                            for edge in range(up_from[other], up_from[other + 1]):
-                                kept = up_task[edge]
-                                found = HERE if kept == task else 0
-                                if found == 0 and uppermost[i] >= 0:
-                                    for at in range(next_from[kept], next_from[kept + 1]):
-                                        if on_stack_of[next_task[at]] == i and at_hand[next_edge[at]] > 0:
-                                            found = at_hand[next_edge[at]]
-                                            if found == HERE:
-                                                break
-                                travels = 0.0 if frame_bytes[kept] > inline_bytes else frame_bytes[kept]
-                                if sent_to[kept] == task:
-                                    found = max(found, SENT)
-                                elif kept != task and narrow and room_bytes > 0 and travels <= room_left:
-                                    room_left -= travels
-                                    again_s += travels * down_s
-                                    sent_to[kept] = task
-                                    found = max(found, SENT)
-                                at_hand[edge] = found
-                        for place in range(len(taken) - 1, -1, -1):
-                            other = out_task[taken[place]]
-                            below[other] = uppermost[i]
-                            on_stack_of[other] = i
-                            uppermost[i] = other
-                        other = uppermost[i]
-                        uppermost[i] = below[other]
-                        on_stack_of[other] = -1
-                        local = len(taken) > 0
-                    taken.clear()
-                if early and visible_s[task] == now_s:
-                    # Ring for assistants that want it.
-                    for at in range(next_from[task], next_from[task + 1]):
-                        edge = next_edge[at]
-                        owner = worker_of[next_task[at]]
-                        j = current[owner] if owner >= 0 and owner != worker_of[task] else -1
-                        if j < 0 or asks[j] < _BUSY or not preload[next_task[at]]:
-                            continue
-                        base = position[i_first[j]]
-                        if position[next_task[at]] > base and touch[edge] < base:
-                            next_input[edge] = first_new[j]
-                            first_new[j] = edge
-                            if asks[j] == _LISTENING:
-                                asks[j] = _BUSY
-                                heard_s[j] = now_s
-                                heapq.heappush(heap, (now_s + latency_s, WATCH, j))
-                            else:
-                                rung_s[j] = now_s
-                if other >= 0:
-                    instance_of[other] = i
-                    before[other] = via[other] = task
-                    why[other] = LOCAL if local else QUEUE
-                    going.append((other, again_s, _TURN))
-                else:
-                    free = i_container[i]
-                    ended = i
-                    last = task
+                        other = following[task]
+                        local = other >= 0 and follows_input[other] == 1
+                    else:
+                        other = -1
+                        if visible[task] or stop - start > len(taken):
+                            visible_s[task] = now_s
+                        if len(taken) == 1:
+                            other = out_task[taken[0]]
+                            fetch_s[other] = take_fetch_s[taken[0]]
+                            again_s += take_carry_s[taken[0]]
+                            taken.clear()
+                    if other >= 0:
+                        instance_of[other] = i
+                        before[other] = via[other] = task
+                        why[other] = LOCAL if local else QUEUE
+                        going.append((other, again_s, _TURN))
+                    else:
+                        free = i_container[i]
+                        ended = i
+                        last = task
             elif kind == BOOT:
                 free = key
                 booting[c_pool[free]] -= 1
@@ -350,6 +364,41 @@ def run_events(
                     if worker_of[task] < 0 or position[task] == 0:
                         invoked.append(task)
                     key += 1
+            elif kind == PREWARM:
+                pool = prewarm_pool[key]
+                for _ in range(prewarm_count[key]):
+                    i = count
+                    count += 1
+                    i_first[i] = -1 - key
+                    i_requested[i] = now_s
+                    i_by[i] = -1
+                    container = newest[pool]
+                    if container >= 0 and c_until_s[container] <= now_s:
+                        alive -= idle[pool]
+                        alive_cpus -= idle[pool] * pool_cpus[pool]
+                        alive_gb -= idle[pool] * pool_gb[pool]
+                        idle[pool] = 0
+                        oldest[pool] = newest[pool] = container = -1
+                    if container >= 0:
+                        idle[pool] -= 1
+                        newest[pool] = c_older[container]
+                        if newest[pool] >= 0:
+                            c_newer[newest[pool]] = -1
+                        else:
+                            oldest[pool] = -1
+                        matched.append((i, container))
+                    else:
+                        if empty_tail[pool] >= 0:
+                            i_after[empty_tail[pool]] = i
+                        else:
+                            empty_head[pool] = i
+                        empty_tail[pool] = i
+                        empties[pool] += 1
+                        empty_pending += 1
+            elif kind == WARM:
+                ended = key
+                free = i_container[ended]
+                warming[c_pool[free]] -= 1
             elif kind == CALL:
                 task = key
                 owner = worker_of[task]
@@ -359,8 +408,9 @@ def run_events(
                 carried_s = 0.0
                 room_left = room_bytes
                 for edge in range(up_from[task], up_from[task + 1]):
-                    at_hand[edge] = HERE if touch[edge] >= base else 0
-                    if touch[edge] >= base or shelf[edge] == _ITS:
+                    is_here = touch[edge] >= base or (has_policy and hand_of[edge] == instance_of[task])
+                    at_hand[edge] = HERE if is_here else 0
+                    if is_here or shelf[edge] == _ITS:
                         continue
                     left += 1
                     size = frame_bytes[up_task[edge]]
@@ -402,7 +452,7 @@ def run_events(
                         at_hand[edge] = EARLY
                         latest_s = max(latest_s, came_s[edge])
                         continue
-                    if shelf[edge] == _NOT_YET and asks[i] >= _BUSY and worker_of[kept] != worker_of[task]:
+                    if shelf[edge] == _NOT_YET and aids[i] >= _BUSY and worker_of[kept] != worker_of[task]:
                         wanted[i] -= 1
                     shelf[edge] = _OURS
                     own = edge if own < 0 else own
@@ -422,8 +472,8 @@ def run_events(
                 )
             elif kind == WATCH:
                 i = key
-                if asks[i] == _STARTING:
-                    asks[i] = _BUSY
+                if aids[i] == _STARTING:
+                    aids[i] = _BUSY
                     base = position[i_first[i]]
                     last = -1
                     other = following[i_first[i]]
@@ -445,7 +495,7 @@ def run_events(
                                     next_input[edge] = -1
                                     last = edge
                         other = following[other]
-                elif asks[i] == _BUSY:
+                elif aids[i] == _BUSY:
                     # What is new takes its place in the order of need.
                     edge = first_new[i]
                     first_new[i] = -1
@@ -465,14 +515,14 @@ def run_events(
                         else:
                             next_input[at] = edge
                         edge = following_edge
-                if asks[i] == _BUSY:
+                if aids[i] == _BUSY:
                     heapq.heappush(heap, (now_s + half_s, PICK, i))
             elif kind == PICK:
                 i = key
-                edge = first_seen[i] if asks[i] == _BUSY else -1
+                edge = first_seen[i] if aids[i] == _BUSY else -1
                 while edge >= 0 and shelf[edge] != _NOT_YET:
                     edge = next_input[edge]
-                if asks[i] == _BUSY:
+                if aids[i] == _BUSY:
                     first_seen[i] = edge
                 if edge >= 0:
                     task = task_of[edge]
@@ -504,19 +554,358 @@ def run_events(
                                 gathered -= 1
                             at = next_input[at]
                     heapq.heappush(heap, (came_s[edge], PICK, i))
-                elif asks[i] == _BUSY and wanted[i] <= 0:
-                    asks[i] = 0
-                elif asks[i] == _BUSY and rung_s[i] > heard_s[i]:
-                    heard_s[i] = now_s
+                elif aids[i] == _BUSY and wanted[i] <= 0:
+                    aids[i] = 0
+                elif aids[i] == _BUSY and rung_s[i] > listened_s[i]:
+                    listened_s[i] = now_s
                     heapq.heappush(heap, (now_s + latency_s, WATCH, i))
-                elif asks[i] == _BUSY:
-                    asks[i] = _LISTENING
+                elif aids[i] == _BUSY:
+                    aids[i] = _LISTENING
+            elif kind >= HOLD:
+                task = by = key
+                ringing = key if kind == RELEASE else -1
+                i = instance_of[task]
+                again_s = now_s + half_s
+                start, stop = out_from[task], out_from[task + 1]
+                if kind == HOLD:
+                    stepping = i
+                    number = first_prewarm[task] if has_prewarms else -1
+                    while number >= 0:
+                        heapq.heappush(heap, (now_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
+                    needed = 0
+                    for edge in range(start, stop):
+                        other = out_task[edge]
+                        own = 1
+                        if held_in[other] > 0:
+                            for at in range(up_from[other], up_from[other + 1]):
+                                kept = up_task[at]
+                                own += 1 if holding[kept] == 1 and instance_of[kept] == i else 0
+                        if missing[other] > own:
+                            continue
+                        if len(taken) < take[task]:
+                            taken.append(edge)
+                        else:
+                            needed = 1
+                    if worker_of[task] >= 0:
+                        own_next[i] = following[task]
+                    wait_left_s[task] = hold_wait_s[task] if hold[task] == 2 else 0.0
+                    stays = uppermost[i] >= 0 or held_first[i] >= 0 or own_next[i] >= 0 or wait_left_s[task] > 0
+                    keeps = hold[task] == 2 and needed == 0 and (len(taken) > 0 or given_first[i] >= 0 or stays)
+                    held_left[task] = stop - start - len(taken)
+                    for edge in taken:
+                        owned[out_task[edge]] = 1
+                    if held_left[task] > 0:
+                        held_next[task] = -1
+                        if held_first[i] < 0:
+                            held_first[i] = task
+                        else:
+                            held_next[held_last[i]] = task
+                        held_last[i] = task
+                        held_bytes[i] += frame_bytes[task]
+                        due[task] = 0 if keeps else 1
+                        holding[task] = 1 if keeps else 0
+                        for edge in range(start, stop):
+                            other = out_task[edge]
+                            if keeps and owned[other] == 0:
+                                held_in[other] += 1
+                                if missing[other] == held_in[other]:
+                                    contested.append((other, 1))
+                        if keeps:
+                            held_s[task] = again_s
+                elif kind == RELEASE:
+                    stepping = i
+                    visible_s[task] = now_s
+                    for edge in range(start, stop):
+                        other = out_task[edge]
+                        if owned[other]:
+                            continue
+                        held_in[other] -= holding[task]
+                        missing[other] -= 1
+                        if missing[other] == 0:
+                            owned[other] = 1
+                            if len(taken) < late[task]:
+                                taken.append(edge)
+                            else:
+                                invoked.append(other)
+                        elif missing[other] == held_in[other]:
+                            contested.append((other, 1 - holding[task]))
+                    holding[task] = due[task] = 0
+                elif kind == ASK:
+                    stepping = i
+                    asks[i] = 0
+                elif waits_since_s[i] >= 0 and asks[i] == 0 and i_waits[i] == task and waited_until_s[task] <= now_s:
+                    stepping = i
+                    again_s = now_s
             else:
                 progress_s += (now_s - progress_at_s) / slow
                 progress_at_s = now_s
                 load += pool_load[pool_of[key]]
                 slow = load / cores if load > cores else 1.0
                 heapq.heappush(shares, (progress_s + exec_s[key], key))
+
+        if stepping >= 0:
+            i = stepping
+            owner = worker_of[i_first[i]]
+            # Of what several workers hold, all but the largest part has to be stored; the last holder is left with it.
+            for other, is_new in contested:
+                if owned[other] == 1 or (is_new == 0 and held_in[other] > NARROW):
+                    continue
+                best = -1
+                for at in range(up_from[other], up_from[other + 1]):
+                    kept = up_task[at]
+                    if holding[kept] == 1:
+                        holder = instance_of[kept]
+                        if edges_of[holder] == 0:
+                            holders.append(holder)
+                        edges_of[holder] += 1
+                        total_of[holder] += frame_bytes[kept]
+                for holder in holders:
+                    if best < 0 or total_of[holder] > total_of[best]:
+                        best = holder
+                alone = len(holders) == 1
+                for holder in holders:
+                    edges_of[holder] = 0
+                    total_of[holder] = 0.0
+                holders.clear()
+                if alone:
+                    owned[other] = 1
+                    given_next[other] = -1
+                    if given_first[best] < 0:
+                        given_first[best] = other
+                    else:
+                        given_next[given_last[best]] = other
+                    given_last[best] = other
+                    holders.append(best)
+                for at in range(up_from[other], up_from[other + 1]):
+                    kept = up_task[at]
+                    if holding[kept] == 0:
+                        continue
+                    if not alone:
+                        if instance_of[kept] != best and due[kept] == 0:
+                            due[kept] = 1
+                            holders.append(instance_of[kept])
+                        continue
+                    at_hand[at] = HERE
+                    held_left[kept] -= 1
+                    if held_left[kept] == 0:
+                        due[kept] = 0
+                if alone:
+                    held_in[other] = 0
+                for holder in holders:
+                    if holder != i and waits_since_s[holder] >= 0 and asks[holder] == 0:
+                        asks[holder] = 1
+                        told_s = max(now_s + half_s, waits_since_s[holder])
+                        heapq.heappush(heap, (told_s + half_s, ASK, last_run[holder]))
+                holders.clear()
+            contested.clear()
+            # What this worker is handed, what comes with the answer, and what is here already.
+            if kind in (STORE, HOLD):
+                last_run[i] = task
+                if worker_of[task] >= 0:
+                    own_next[i] = following[task]
+                    own_place[i] = position[task]
+                elif owner >= 0:
+                    for at in range(next_from[task], next_from[task + 1]):
+                        if worker_of[next_task[at]] == owner:
+                            hand_of[next_edge[at]] = i
+            if kind == STORE:
+                others = out_from[task + 1] - out_from[task] - len(taken)
+                other = given_first[i]
+                while other >= 0:
+                    for edge in range(up_from[other], up_from[other + 1]):
+                        if up_task[edge] == task:
+                            others -= 1
+                    other = given_next[other]
+                if visible[task] == 1 or others > 0:
+                    visible_s[task] = now_s
+            if kind == ASK and quiet[task] >= 0:
+                other = quiet[task]
+                last_run[i] = task
+                below[other] = uppermost[i]
+                on_stack_of[other] = i
+                uppermost[i] = other
+            came = len(taken)
+            handed = given_first[i] >= 0
+            plain = kind == STORE and came == 1 and uppermost[i] < 0 and owner < 0 and not handed and held_first[i] < 0
+            if plain:
+                other = out_task[taken[0]]
+                fetch_s[other] = take_fetch_s[taken[0]]
+                again_s += take_carry_s[taken[0]]
+                uppermost[i] = other
+            elif came > 0:
+                mixed[i] = 1
+                room_left = room_bytes
+                for taken_edge in taken:
+                    other = out_task[taken_edge]
+                    stacked[other] = 1
+                    narrow = up_from[other + 1] - up_from[other] <= NARROW
+                    for edge in range(up_from[other], up_from[other + 1]):
+                        kept = up_task[edge]
+                        found = HERE if kept == task else 0
+                        is_held = holding[kept] == 1 and instance_of[kept] == i
+                        if is_held and kept != task:
+                            found = HERE
+                            held_in[other] = 0
+                            held_left[kept] -= 1
+                            if held_left[kept] == 0:
+                                due[kept] = 0
+                        if found == 0:
+                            for at in range(next_from[kept], next_from[kept + 1]):
+                                user = next_task[at]
+                                if on_stack_of[user] == i and at_hand[next_edge[at]] > 0:
+                                    found = at_hand[next_edge[at]]
+                                elif owner >= 0 and worker_of[user] == owner and position[user] > own_place[i]:
+                                    base = touch[next_edge[at]]
+                                    if hand_of[next_edge[at]] == i or position[i_first[i]] <= base <= own_place[i]:
+                                        found = HERE
+                                if found == HERE:
+                                    break
+                        travels = 0.0 if frame_bytes[kept] > inline_bytes else frame_bytes[kept]
+                        if sent_to[kept] == task:
+                            found = max(found, SENT)
+                        elif kept != task and not is_held and narrow and room_bytes > 0 and travels <= room_left:
+                            room_left -= travels
+                            again_s += travels * down_s
+                            sent_to[kept] = task
+                            found = max(found, SENT)
+                        at_hand[edge] = found
+            # In the order in which they are run: what was taken, what it was given, what it had before.
+            if handed:
+                mixed[i] = 1
+                other = given_first[i]
+                while other >= 0:
+                    stacked[other] = 1
+                    for edge in range(up_from[other], up_from[other + 1]):
+                        kept = up_task[edge]
+                        if at_hand[edge] == HERE:
+                            continue
+                        for at in range(next_from[kept], next_from[kept + 1]):
+                            user = next_task[at]
+                            if on_stack_of[user] == i and at_hand[next_edge[at]] > 0:
+                                at_hand[edge] = at_hand[next_edge[at]]
+                            elif owner >= 0 and worker_of[user] == owner and position[user] > own_place[i]:
+                                base = touch[next_edge[at]]
+                                if hand_of[next_edge[at]] == i or position[i_first[i]] <= base <= own_place[i]:
+                                    at_hand[edge] = HERE
+                            if at_hand[edge] == HERE:
+                                break
+                    invited = given_next[other]
+                    taken.append(-1 - other)
+                    other = invited
+                given_first[i] = given_last[i] = -1
+            if not plain:
+                for place in range(len(taken) - 1, -1, -1):
+                    other = out_task[taken[place]] if taken[place] >= 0 else -1 - taken[place]
+                    below[other] = uppermost[i]
+                    on_stack_of[other] = i
+                    uppermost[i] = other
+            local = len(taken) > 0
+            taken.clear()
+            # What is held for nobody any more is no longer held.
+            victim = previous = -1
+            kept = held_first[i]
+            while kept >= 0:
+                beyond = held_next[kept]
+                if held_left[kept] == 0:
+                    holding[kept] = 0
+                    held_bytes[i] -= frame_bytes[kept]
+                    if previous >= 0:
+                        held_next[previous] = beyond
+                    else:
+                        held_first[i] = beyond
+                    if beyond < 0:
+                        held_last[i] = previous
+                else:
+                    if victim < 0 and due[kept] == 1:
+                        victim = kept
+                    previous = kept
+                kept = beyond
+            if waits_since_s[i] >= 0:
+                kept = i_waits[i]
+                is_over = kind == LET_GO or waited_until_s[kept] <= again_s
+                if is_over or victim >= 0 or uppermost[i] >= 0 or held_first[i] < 0:
+                    heard_s = now_s - half_s if kind == ASK else again_s
+                    waited_s = max(0.0, heard_s - waits_since_s[i])
+                    held_waited_s[kept] += waited_s
+                    waited_until_s[kept] = heard_s
+                    waits_since_s[i] = -1.0
+                    kept = held_first[i]
+                    while kept >= 0:
+                        wait_left_s[kept] = 0.0 if is_over else max(0.0, wait_left_s[kept] - waited_s)
+                        kept = held_next[kept]
+            if held_first[i] < 0:
+                letting[i] = 0
+            elif victim < 0 and waits_since_s[i] < 0:
+                waited_s = 0.0
+                kept = held_first[i]
+                while kept >= 0:
+                    waited_s = max(waited_s, wait_left_s[kept])
+                    kept = held_next[kept]
+                if letting[i] == 1 or held_bytes[i] > most_held[pool_of[i_first[i]]]:
+                    victim = held_first[i]
+                elif uppermost[i] < 0 and (own_next[i] >= 0 or waited_s == 0.0):
+                    letting[i] = 1
+                    victim = held_first[i]
+                elif uppermost[i] < 0:
+                    i_waits[i] = last_run[i]
+                    waits_since_s[i] = again_s
+                    waited_until_s[i_waits[i]] = again_s + waited_s
+                    heapq.heappush(heap, (again_s + waited_s, LET_GO, i_waits[i]))
+            if victim >= 0:
+                previous = -1
+                kept = held_first[i]
+                while kept != victim:
+                    previous = kept
+                    kept = held_next[kept]
+                if previous >= 0:
+                    held_next[previous] = held_next[victim]
+                else:
+                    held_first[i] = held_next[victim]
+                if held_last[i] == victim:
+                    held_last[i] = previous
+                held_bytes[i] -= frame_bytes[victim]
+                release_s[victim] = again_s
+                stored_s = again_s + max(0.0, blob_s[victim] - store_s[0])
+                flushed_s[i] = stored_s
+                heapq.heappush(heap, (stored_s + half_s + frame_s[victim], RELEASE, victim))
+            elif waits_since_s[i] < 0:
+                other = uppermost[i]
+                if other >= 0:
+                    uppermost[i] = below[other]
+                    on_stack_of[other] = -1
+                elif own_next[i] >= 0:
+                    other = own_next[i]
+                    own_next[i] = -1
+                    local = follows_input[other] == 1 and worker_of[last_run[i]] == owner
+                if other >= 0:
+                    instance_of[other] = i
+                    before[other] = via[other] = last_run[i]
+                    why[other] = LOCAL if local else QUEUE
+                    going.append((other, again_s, _TURN))
+                else:
+                    free = i_container[i]
+                    ended = i
+                    last = last_run[i]
+
+        if early and ringing >= 0 and visible_s[ringing] == now_s:
+            # Ring for assistants that want it.
+            for at in range(next_from[ringing], next_from[ringing + 1]):
+                edge = next_edge[at]
+                owner = worker_of[next_task[at]]
+                j = current[owner] if owner >= 0 and owner != worker_of[ringing] else -1
+                if j < 0 or aids[j] < _BUSY or not preload[next_task[at]]:
+                    continue
+                base = position[i_first[j]]
+                if position[next_task[at]] > base and touch[edge] < base:
+                    next_input[edge] = first_new[j]
+                    first_new[j] = edge
+                    if aids[j] == _LISTENING:
+                        aids[j] = _BUSY
+                        listened_s[j] = now_s
+                        heapq.heappush(heap, (now_s + latency_s, WATCH, j))
+                    else:
+                        rung_s[j] = now_s
 
         # What was invoked gets the container that became idle last, or waits.
         for task in invoked:
@@ -544,6 +933,15 @@ def run_events(
                     oldest[pool] = -1
                 matched.append((i, container))
             else:
+                if empties[pool] > 0:
+                    # It takes the place of an empty one: see ``storage.memory``.
+                    other = empty_head[pool]
+                    empty_head[pool] = i_after[other]
+                    if i_after[other] < 0:
+                        empty_tail[pool] = -1
+                    empties[pool] -= 1
+                    empty_pending -= 1
+                    i_ended[other] = now_s
                 if queue_tail[pool] >= 0:
                     i_after[queue_tail[pool]] = i
                 else:
@@ -559,8 +957,9 @@ def run_events(
             pool = c_pool[free]
             if ended >= 0:
                 if early:
-                    asks[ended] = 0
-                c_last[free] = last
+                    aids[ended] = 0
+                if last >= 0:
+                    c_last[free] = last
                 i_ended[ended] = now_s
                 wall_s = now_s - (i_launched[ended] if bill_cold else i_started[ended])
                 billed_gb_s = pool_gb[pool] * (max(0, math.ceil(wall_s / step_s - BILLING_NOISE)) * step_s)
@@ -573,6 +972,14 @@ def run_events(
                     queue_tail[pool] = -1
                 queued[pool] -= 1
                 pending -= 1
+                matched.append((i, free))
+            elif ended < 0 and empties[pool] > 0:
+                i = empty_head[pool]
+                empty_head[pool] = i_after[i]
+                if i_after[i] < 0:
+                    empty_tail[pool] = -1
+                empties[pool] -= 1
+                empty_pending -= 1
                 matched.append((i, free))
             else:
                 c_until_s[free] = now_s + latency_s + keep_s
@@ -587,6 +994,18 @@ def run_events(
 
         for i, container in matched:
             task = i_first[i]
+            if task < 0:
+                number = -1 - task
+                i_container[i] = container
+                began_s = max(now_s + half_s, i_requested[i] + prewarm_latency_s[number])
+                i_started[i] = i_launched[i] = began_s
+                if c_used[container] == 0 and i_requested[i] <= c_ready_s[container]:
+                    i_cold[i] = 1
+                    i_launched[i] = max(i_requested[i], began_s - (cold_s[container] + latency_s))
+                c_used[container] = 1
+                warming[prewarm_pool[number]] += 1
+                heapq.heappush(heap, (began_s + half_s, WARM, i))
+                continue
             resumed = worker_of[task] >= 0 and position[task] > 0
             arrived_s = now_s + half_s + (carry_s[task] if worker_of[task] < 0 else 0.0)
             began_s = max(arrived_s, i_requested[i] + invocation_s[task])
@@ -613,10 +1032,11 @@ def run_events(
                     why[task] = REMOTE
                 else:
                     why[task] = CLIENT
-            going.append((task, began_s + (latency_s if resumed else 0.0), _TURN))
+            known_s = began_s + (latency_s if resumed else 0.0)
+            going.append((task, known_s + (latency_s if resumed and has_policy else 0.0), _TURN))
             if early and worker_of[task] >= 0:
-                asks[i] = _STARTING
-                heapq.heappush(heap, (began_s + (latency_s if resumed else 0.0) + half_s, WATCH, i))
+                aids[i] = _STARTING
+                heapq.heappush(heap, (known_s + half_s, WATCH, i))
         if len(matched) > 0:
             matched.clear()
 
@@ -631,14 +1051,15 @@ def run_events(
                         break
                     if owner >= 0:
                         base = position[i_first[i]]
-                        if base > 0:
-                            # It gave up its slot: what it had at hand before has to be fetched.
+                        if base > 0 or (has_policy and mixed[i] == 1):
+                            # It gave up its slot: what it had at hand before has to be fetched. Or it has run other
+                            # tasks: what they left at hand has not.
                             room_left = room_bytes
                             calls = blobs = 0
                             carried_s = fetched_s = 0.0
                             waits[task] = 0
                             for edge in range(up_from[task], up_from[task + 1]):
-                                if touch[edge] >= base:
+                                if touch[edge] >= base or (has_policy and hand_of[edge] == i):
                                     continue
                                 size = frame_bytes[up_task[edge]]
                                 travels = 0.0 if size > inline_bytes else size
@@ -672,10 +1093,17 @@ def run_events(
                             if at_hand[edge] != SENT:
                                 calls = 1
                                 fetched_s += 0.0 if size > inline_bytes else size * down_s
-                            if uppermost[i] >= 0:
+                            planned_by = worker_of[i_first[i]]
+                            if uppermost[i] >= 0 or planned_by >= 0:
                                 for at in range(next_from[kept], next_from[kept + 1]):
                                     if on_stack_of[next_task[at]] == i:
                                         at_hand[next_edge[at]] = HERE
+                                    elif (
+                                        planned_by >= 0
+                                        and worker_of[next_task[at]] == planned_by
+                                        and position[next_task[at]] > own_place[i]
+                                    ):
+                                        hand_of[next_edge[at]] = i
                         fetch_s[task] = fetched_s + (calls + blobs) * latency_s + base_s[task]
                     if waits[task]:
                         called = at_s + half_s
@@ -700,12 +1128,28 @@ def run_events(
                 finish_s[task] = at_s
                 other = quiet[task]
                 if other < 0:
-                    at_s += blob_s[task]
+                    if has_policy and hold[task] > 0:
+                        at_s += store_s[0]
+                        heapq.heappush(heap, (at_s + half_s, HOLD, task))
+                    else:
+                        at_s += blob_s[task]
+                        heapq.heappush(heap, (at_s + half_s + frame_s[task], STORE, task))
                     flushed_s[i] = at_s
-                    heapq.heappush(heap, (at_s + half_s + frame_s[task], STORE, task))
                     break
-                if at_s >= flushed_s[i] + FLUSH_S:
+                if has_policy and (held_first[i] >= 0 or given_first[i] >= 0):
                     flushed_s[i] = at_s
+                    heapq.heappush(heap, (at_s + half_s, ASK, task))
+                    number = first_prewarm[task] if has_prewarms else -1
+                    while number >= 0:
+                        heapq.heappush(heap, (at_s + half_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
+                    break
+                number = first_prewarm[task] if has_prewarms else -1
+                if number >= 0 or at_s >= flushed_s[i] + FLUSH_S:
+                    flushed_s[i] = at_s
+                    while number >= 0:
+                        heapq.heappush(heap, (at_s + half_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
                     at_s += latency_s
                 instance_of[other] = i
                 before[other] = via[other] = task
@@ -729,7 +1173,7 @@ def run_events(
             for pool in range(pools - 1, -1, -1):
                 need_cpus = pool_cpus[pool]
                 need_gb = pool_gb[pool]
-                needed = queued[pool] - booting[pool]
+                needed = queued[pool] - booting[pool] - warming[pool]
                 while needed > 0:
                     fits = min(needed, slots, int(cpus // need_cpus), int(gb // need_gb))
                     if fits < 1:
@@ -823,4 +1267,52 @@ def run_events(
                     gb -= need_gb
                 if stuck:
                     break
+
+        # Empty invocations get new containers while the limits allow, and nobody waits for room.
+        if empty_pending > 0:
+            stuck = False
+            for pool in range(pools):
+                stuck = stuck or queued[pool] - booting[pool] - warming[pool] > 0
+            for pool in range(pools):
+                needed = empties[pool] - max(0, booting[pool] - max(0, queued[pool] - warming[pool]))
+                if stuck or needed <= 0:
+                    continue
+                for other in range(pools):
+                    while oldest[other] >= 0 and c_until_s[oldest[other]] <= now_s:
+                        container = oldest[other]
+                        oldest[other] = c_newer[container]
+                        if oldest[other] >= 0:
+                            c_older[oldest[other]] = -1
+                        else:
+                            newest[other] = -1
+                        idle[other] -= 1
+                        alive -= 1
+                        alive_cpus -= pool_cpus[other]
+                        alive_gb -= pool_gb[other]
+                room = min(int((most_cpus - alive_cpus) // pool_cpus[pool]), int((most_gb - alive_gb) // pool_gb[pool]))
+                fits = min(needed, concurrency - alive, room)
+                if fits < 1:
+                    continue
+                for container in range(containers, containers + fits):
+                    c_pool[container] = pool
+                    c_ready_s[container] = now_s + cold_s[container] + latency_s
+                    heapq.heappush(heap, (c_ready_s[container] + half_s, BOOT, container))
+                booting[pool] += fits
+                containers += fits
+                alive += fits
+                alive_cpus += fits * pool_cpus[pool]
+                alive_gb += fits * pool_gb[pool]
+
+    # What still makes containers warm ends with the run, and never comes to tell of it.
+    for i in range(count if has_prewarms else 0):
+        if i_first[i] < 0 and i_container[i] >= 0 and i_ended[i] == 0.0:
+            i_cold[i] = 0
+            i_started[i] = i_launched[i] = i_requested[i]
+            i_ended[i] = makespan_s
+            wall_s = makespan_s - i_requested[i]
+            billed_gb_s = pool_gb[c_pool[i_container[i]]] * (
+                max(0, math.ceil(wall_s / step_s - BILLING_NOISE)) * step_s
+            )
+            gb_seconds += billed_gb_s
+            cost_usd += billed_gb_s * usd_gb_s + usd_request
     return makespan_s, cost_usd, gb_seconds, count, containers, sinks_left

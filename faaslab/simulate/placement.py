@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from faaslab.config import Config
 from faaslab.errors import ConfigError, PlanError
@@ -20,9 +20,13 @@ from faaslab.model.sizes import vcpus
 from faaslab.model.variation import Spread
 from faaslab.plan import DagView, Instructions, Plan
 from faaslab.policy.optimization import Optimization
-from faaslab.policy.run_time import Candidate, Policy, decide
+from faaslab.policy.run_time import Candidate, Hold, Policy, decide
 from faaslab.simulate.kernel import NARROW
 
+HOLDS = get_args(Hold)
+"""What holding an output is called, by the number that stands for it in columns."""
+MEMORY_PART = 0.4
+"""Part of a worker's size that outputs it holds may fill (``worker.shelf``, which counts all others as well)."""
 _NO_LIMIT = 1e12
 """Of vCPUs and GiB: numbers that can be divided, which infinity can't."""
 
@@ -208,7 +212,9 @@ class Layout:
         exec_s: Execution time of each task.
         leaves: Flags of tasks that their workers don't wait for but leave; None: nobody leaves.
         take: How many successors that its output makes ready the worker of each task runs itself; None: one, where it
-            has no planned worker.
+            has no planned worker. Where it is given, so are the next two.
+        holds: Whether the worker of each task stores its output at once (0), sees first whether it has to (1), or
+            when it has run what is ready (2); as ``late`` and ``wait_s`` of ``policy.run_time.Choice`` the other two.
         successors: Successors and which upstreams these edges are, as in ``FlatDag``, but preferred ones first; None
             where ``take`` is.
         instructions: What optimizations are applied where.
@@ -225,6 +231,7 @@ class Layout:
     exec_s: Any
     leaves: Any = None
     take: Any = None
+    holds: tuple[Any, Any, Any] = ((), (), ())
     successors: Any = None
     instructions: Instructions = field(default_factory=Instructions)
     workers: tuple[str, ...] = ()
@@ -327,7 +334,8 @@ def place_columns(
     _check_fits(sizes_mib, platform)
     ordered = list(chain.from_iterable(plan.orders.values()))
     ordered += [task for task, worker in enumerate(worker_of) if worker < 0]
-    take, successors = (None, None) if plan.policy is None else _ask_policy(flat, plan, plan.policy)
+    asked = None if plan.policy is None else _ask_policy(flat, plan, plan.policy)
+    take, holds, successors = (None, ((), (), ()), None) if asked is None else asked
     layout = Layout(
         plan.optimizations,
         sizes_mib,
@@ -339,6 +347,7 @@ def place_columns(
         flat.exec_s(size_mib_of),
         [int(assignment.wait == "leave") for assignment in plan.assignments],
         take,
+        holds,
         successors,
         instructions=plan.instructions,
         workers=tuple(plan.orders),
@@ -449,12 +458,19 @@ def place_layout(
         ),
         changing=(missing, waits, carry_s, fetch_s),
         # Each wait of a planned worker can end its instance, and its plan makes it wait at most once for each task.
-        capacity=2 * count,
+        capacity=2 * count + sum(one.count for one in layout.instructions.prewarms),
         rides=rides,
         extra=(
             _preloaded(flat, layout, (touch, quiet, fetch_s, kept_s), column, filled),
-            *_instructed(layout, column, filled),
+            *_instructed(layout, profile.invocation_latency_s, column, filled),
             (undo_s,),
+            (
+                column(layout.holds[0]),
+                column(layout.holds[1]),
+                column(layout.holds[2] or filled(0, 0.0)),
+                column([MEMORY_PART * size_mib * 2**20 for size_mib in sizes_mib]),
+                column([profile.store_s]),
+            ),
         ),
     )
 
@@ -539,7 +555,10 @@ def _preloaded(
 
 
 def _instructed(
-    layout: Layout, column: Callable[[Sequence[Any]], Any], filled: Callable[[int, Any], Any]
+    layout: Layout,
+    invocation_s: float,
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
 ) -> tuple[tuple[Any, ...], ...]:
     """Return what the instructions say as columns: streams, duplicates, prewarms."""
     told, count = layout.instructions, len(layout.exec_s)
@@ -562,6 +581,7 @@ def _instructed(
             column([pool[one.size_mib] for one in prewarms]),
             column([float(one.delay_s) for one in prewarms] or filled(0, 0.0)),
             column([one.count for one in prewarms]),
+            filled(len(prewarms), float(invocation_s)),
         ),
     )
 
@@ -576,14 +596,16 @@ def _check_fits(sizes_mib: Sequence[int], platform: Platform) -> None:
             )
 
 
-def _ask_policy(flat: FlatDag, plan: Plan, policy: Policy) -> tuple[list[int], tuple[list[int], list[int]]]:
-    """Return ``take`` and ``successors`` of a layout: what the policy says with predicted sizes of outputs."""
+def _ask_policy(
+    flat: FlatDag, plan: Plan, policy: Policy
+) -> tuple[list[int], tuple[list[int], list[int], list[float]], tuple[list[int], list[int]]]:
+    """Return ``take``, ``holds`` and ``successors`` of a layout: what a policy says of outputs of predicted sizes."""
     starts, successors, edges = (list(map(int, row)) for row in flat.successors)
     ids, assignments = flat.dag.ids, plan.assignments
-    take = [0] * len(assignments)
+    stores_all = "skip_storage" not in plan.optimizations
+    count = len(assignments)
+    take, late, wait_s, hold = [0] * count, [0] * count, [0.0] * count, [0] * count
     for task, assignment in enumerate(assignments):
-        if assignment.worker is not None:
-            continue
         first, stop = starts[task], starts[task + 1]
         free = [at for at in range(first, stop) if assignments[successors[at]].worker is None]
         if not free:
@@ -591,13 +613,18 @@ def _ask_policy(flat: FlatDag, plan: Plan, policy: Policy) -> tuple[list[int], t
         others = [successors[at] for at in free]
         candidates = [Candidate(ids[o], len(flat.upstreams[o]), assignments[o].size_mib) for o in others]
         decision = decide(policy, ids[task], flat.output_bytes[task], candidates)
-        take[task], ahead = decision.take, decision.first
-        if ahead:
-            chosen = dict.fromkeys(free[number] for number in ahead)
+        take[task], late[task], wait_s[task] = decision.take, decision.late, decision.wait_s
+        foreign = (assignments[s] for s in successors[first:stop])
+        if not (stores_all or flat.visible[task]) and all(
+            a.size_mib == assignment.size_mib if a.worker is None else a.worker == assignment.worker for a in foreign
+        ):
+            hold[task] = HOLDS.index(decision.hold)
+        if decision.first:
+            chosen = dict.fromkeys(free[number] for number in decision.first)
             order = [*chosen, *(at for at in range(first, stop) if at not in chosen)]
             successors[first:stop] = [successors[at] for at in order]
             edges[first:stop] = [edges[at] for at in order]
-    return take, (successors, edges)
+    return take, (hold, late, wait_s), (successors, edges)
 
 
 def arrange(numbers: Any, inline_bytes: Any, dag: Any, placed: Any, inputs: Any, outputs: Any) -> None:

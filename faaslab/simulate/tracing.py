@@ -11,14 +11,16 @@ from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.plan.report import policy_text
 from faaslab.simulate.kernel import PRELOADED
-from faaslab.simulate.simulation import Simulation
+from faaslab.simulate.simulation import EMPTY, RUN_TIME, Simulation
 from faaslab.trace import Trace
 from faaslab.trace.events import (
     AnyEvent,
     InputFetched,
     InvocationRequested,
+    OutputHeld,
     OutputKept,
     OutputStored,
+    Prewarmed,
     RunEnded,
     RunSubmitted,
     TaskExecuted,
@@ -73,11 +75,25 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
     instance_of = simulation.tasks[5]
     latency_s = placement.platform.profile.store_latency_s
     for i, worker in enumerate(workers):
-        planned = not worker.invocation.startswith("~")
+        empty = worker.invocation.startswith(EMPTY)
+        planned = empty or not worker.invocation.startswith(RUN_TIME)
         first = worker.tasks[:1] if worker.tasks else ()
-        by = "yield" if by_of[i] <= -2 else workers[instance_of[by_of[i]]].invocation if by_of[i] >= 0 else ""
+        by = (
+            "prewarm"
+            if empty
+            else "yield"
+            if by_of[i] <= -2
+            else workers[instance_of[by_of[i]]].invocation
+            if by_of[i] >= 0
+            else ""
+        )
         name, attempt, container = worker.invocation, worker.attempt, f"{LAUNCHER}-{worker.container}"
         yield InvocationRequested(worker.requested_s, name, attempt, () if planned else first, worker.size_mib, by)
+        if worker.container < 0:
+            if worker.ended_s > 0:
+                since_s = worker.ended_s - worker.requested_s
+                yield Prewarmed(worker.ended_s, name, "", worker.size_mib, "reserved", since_s)
+            continue
         phases_s: dict[str, float] = {}
         if worker.cold:
             phases_s = {"boot": float(simulation.cold_s[worker.container]), "ready": latency_s}
@@ -98,12 +114,16 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
             rode,
             phases_s,
         )
+        if empty and worker.ended_s < end_s:
+            how, took_s = "started" if worker.cold else "refreshed", worker.started_s - worker.requested_s
+            yield Prewarmed(worker.started_s, name, container, worker.size_mib, how, took_s)
         for place, task in enumerate(worker.tasks):
             following = worker.tasks[place + 1] if place + 1 < len(worker.tasks) else -1
             yield from _task_events(simulation, task, following, name, attempt, container)
         if yielded[i] >= 0:
             yield WorkerWaited(float(told_s[i]), name, int(yielded[i]), float(waited_s[i]))
-        yield WorkerExited(worker.ended_s, name, attempt, container, "yielded" if yielded[i] >= 0 else "ended")
+        reason = "yielded" if yielded[i] >= 0 else "finished" if empty and worker.ended_s >= end_s else "ended"
+        yield WorkerExited(worker.ended_s, name, attempt, container, reason)
     yield RunEnded(end_s, "finished")
 
 
@@ -137,7 +157,26 @@ def _task_events(
     yield TaskExecuted(finish_s, task, name, duration_s, alone_s, input_bytes, queued_s=waited_s)
     size = flat.output_bytes[task]
     quiet = placement.arrays[8][task] >= 0
+    ended_s, waits_s = simulation.tasks[15:17]
+    if len(waits_s) and waits_s[task] > 0:
+        yield WorkerWaited(float(ended_s[task]), name, -1, float(waits_s[task]))
+    if len(placement.extra[5][0]) and placement.extra[5][0][task] > 0 and not quiet:
+        yield from _held_events(simulation, task, following, name)
+        return
     if quiet or visible_s == math.inf:
         yield OutputKept(finish_s if quiet else float(simulation.turn_s[following]), task, name, size)
     if visible_s < math.inf:
         yield OutputStored(visible_s, task, name, size, 0.0 if quiet else visible_s - finish_s)
+
+
+def _held_events(simulation: Simulation, task: int, following: int, name: str) -> Iterator[AnyEvent]:
+    """Yield what became of an output that was not stored at once."""
+    size = simulation.placement.flat.output_bytes[task]
+    visible_s = float(simulation.visible_s[task])
+    held_s, release_s = (float(column[task]) for column in simulation.tasks[13:15])
+    if held_s < math.inf:
+        yield OutputHeld(held_s, task, name, size)
+    if visible_s < math.inf:
+        yield OutputStored(visible_s, task, name, size, visible_s - release_s)
+    else:
+        yield OutputKept(min(held_s, float(simulation.turn_s[following])), task, name, size)

@@ -73,11 +73,6 @@ class Kept:
         assert payload is not None, f"the output of task {task} was not made here"
         return payload
 
-    @property
-    def alone_bytes(self) -> int:
-        """Size of all outputs that nobody else has, serialized."""
-        return sum(entry.payload.nbytes for entry in self._entries.values() if entry.alone and entry.payload)
-
     def receive(self, task: int, frame: Frame, consumers: Collection[int], *, alone: bool = False) -> None:
         """Keep an output that came from the store; ``alone``: it was streamed, and may be stored nowhere."""
         self._add(task, _Entry(set(consumers), frame=frame, alone=alone))

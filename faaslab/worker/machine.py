@@ -18,9 +18,11 @@ from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.policy.recovery import lost_work, unfinished
 from faaslab.policy.successors import Arrivals, Onward, Waiting, onward
 from faaslab.protocol.messages import (
+    EMPTY,
     RUN_TIME,
     Claim,
     Completion,
+    EmptyInvocations,
     Failure,
     Invocation,
     News,
@@ -29,6 +31,7 @@ from faaslab.protocol.messages import (
     Successor,
     Suspension,
     YieldRequest,
+    empty_name,
     pool_of,
 )
 from faaslab.protocol.payload import (
@@ -51,6 +54,7 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     OutputStreamed,
+    Prewarmed,
     TaskExecuted,
     TaskLogged,
     TaskStarted,
@@ -107,6 +111,7 @@ class WorkerMachine:
         self._wanted: set[int] = set()
         self._held: dict[int, _Held] = {}
         self._silent: frozenset[int] = frozenset()
+        self._prewarms: tuple[EmptyInvocations, ...] = ()
         self._shelf: Shelf | None = None
 
     def serve(self) -> Generator[Action, Any, Invocation | None]:
@@ -147,6 +152,8 @@ class WorkerMachine:
                 dict(phases_s),
             )
         )
+        if invocation.invocation.startswith(EMPTY):
+            return (yield from self._warm(cold))
         yield from self._plan_work()
         yield from self._call_assistant()
         while True:
@@ -159,6 +166,24 @@ class WorkerMachine:
                 reply = yield from self._tell(Completion(self._claim, ends=True))
             if reply is not None and reply.ended:
                 return reply.next
+
+    def _warm(self, cold: bool) -> Generator[Action, Any, Invocation | None]:
+        """Serve an empty invocation: load all code that this run can use in this container."""
+        container, dag = self._container, self._dag
+        digests = dag.digests_at(container.size_mib)
+        yield from self._fetch_parts(digests)
+        for digest in digests:
+            try:
+                container.loaded(digest)
+            except Exception:  # the task that needs it says so, and ends the run
+                continue
+        now_s = container.now_s()
+        how, took_s = "started" if cold else "refreshed", now_s - self._invocation.requested_s
+        self._event(
+            Prewarmed(now_s, self._claim.invocation, self._claim.container, container.size_mib, how, max(0.0, took_s))
+        )
+        reply = yield from self._tell(Completion(self._claim, ends=True))
+        return reply.next
 
     # -- which tasks ----------------------------------------------------------------------------------------------
 
@@ -265,7 +290,7 @@ class WorkerMachine:
     def _task(self, task: int) -> Generator[Action, Any, Reply | None]:
         """Run one task and tell whom it concerns; None: go on with the own list."""
         container, dag = self._container, self._dag
-        if self._planned is not None:
+        if self._is_planned(task):
             suspended = yield from self._wait_for(task)
             if suspended is not None:
                 return suspended
@@ -479,6 +504,12 @@ class WorkerMachine:
         if task in self._silent:
             self._keep(task, value, payload)
             return (yield from self._flush())
+        self._prewarms = tuple(
+            EmptyInvocations(empty_name(task, position), pool_of(container.image, size_mib), delay_s, count)
+            for position, (size_mib, delay_s, count) in enumerate(dag.prewarms(task))
+        )
+        if self._shelf is not None and not self._is_planned(task):
+            self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
         if asks:
             yield from self._fetch_parts((dag.policy,))
@@ -545,7 +576,9 @@ class WorkerMachine:
             remaining=self._remaining(*first),
             events=self._batch(),
             number=self._container.number(),
+            prewarms=self._prewarms,
         )
+        self._prewarms = ()
         reply: Reply = yield Call("complete", (call,))
         self._todo.extendleft(reversed(reply.taken))
         self._wanted.update(reply.taken)
@@ -610,7 +643,7 @@ class WorkerMachine:
         due: list[int] = []
         while self._held and not reply.ended:
             due = [task for task in self._held if task in reply.due or task in due]
-            if not due and self._kept.alone_bytes <= most_bytes:
+            if not due and self._kept.total_bytes <= most_bytes:
                 break
             reply = yield from self._release(due[0] if due else next(iter(self._held)))
         return reply
@@ -652,21 +685,23 @@ class WorkerMachine:
     def _let_go(self) -> Generator[Action, Any, Reply]:
         """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
         container = self._container
-        began_s = container.now_s()
-        until_s = began_s + max(held.wait_s for held in self._held.values())
-        first = next(iter(self._held))
-        reply = Reply()
-        if not self._todo and until_s > began_s:
-            while self._held and not self._todo and (left_s := until_s - container.now_s()) > 0:
-                message = yield from container.listen(min(left_s, container.settings.wait_slice_s))
-                if isinstance(message, News) and (message.run, message.invocation) == self._key:
-                    reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
+        while self._held and not self._todo:
+            wait_s = max(held.wait_s for held in self._held.values())
+            if wait_s <= 0:
+                break
+            began_s = container.now_s()
+            message = yield from container.listen(min(wait_s, container.settings.wait_slice_s))
             waited_s = container.now_s() - began_s
-            self._event(WorkerWaited(container.now_s(), self._claim.invocation, first, waited_s))
+            self._event(WorkerWaited(container.now_s(), self._claim.invocation, -1, waited_s))
             for held in self._held.values():
-                held.wait_s = max(0.0, held.wait_s - waited_s)
-            if self._todo or reply.ended:
-                return reply
+                held.wait_s -= waited_s
+            if isinstance(message, News) and (message.run, message.invocation) == self._key:
+                reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
+                if reply.ended:
+                    return reply
+        reply = Reply()
+        if self._todo and not self._is_planned(self._todo[0]):
+            return reply
         while self._held and not reply.ended:
             reply = yield from self._obey((yield from self._release(next(iter(self._held)))))
         return reply
@@ -880,9 +915,10 @@ class WorkerMachine:
     def _flush(self) -> Generator[Action, Any, Reply | None]:
         """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced.
 
-        One that holds outputs asks every time what has become of them.
+        One that holds outputs asks every time what has become of them; empty invocations can't wait either.
         """
-        if not self._held and len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
+        urgent = self._held or self._prewarms or len(self._events) >= FLUSH_EVENTS
+        if not urgent and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
 

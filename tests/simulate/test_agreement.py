@@ -20,7 +20,7 @@ from tests.simulate.agreement import course, pair_of
 from tests.simulate.blobs import random_sizes
 
 PLANNERS = (
-    *("per_task", "wukong", "single_worker", "leaving", "clustering"),
+    *("per_task", "wukong", "single_worker", "leaving", "clustering", "waiting"),
     *(f"{name}-{seed}" for name in SEEDED for seed in range(4)),
 )
 SLOW_STORE = VirtualModel(
@@ -77,7 +77,7 @@ def test_same_course_and_time(shape: str, model: str) -> None:
 def test_same_bytes(seed: int) -> None:
     """What rides along, is fetched, is at hand or is uploaded by a worker that leaves is the same in both."""
     dag = random_sizes(seed)
-    for planner in ("clustering", f"picky-{seed % 4}", "leaving", f"mixed-{seed % 4}"):
+    for planner in ("clustering", "waiting", f"picky-{seed % 4}", "leaving", f"mixed-{seed % 4}"):
         pair = pair_of(dag, plan_named(dag, planner), replace(SLOW_STORE, bandwidth_bytes_per_s=1e7))
         simulated, virtual = pair.simulation.trace(), pair.trace
         assert course(simulated) == course(virtual), planner
@@ -119,7 +119,7 @@ def test_same_time_at_the_limit(shape: str, limit: int) -> None:
         dag = dag_of(shape)
         pair = pair_of(dag, plan_named(dag, planner), SLOW_STORE, limit=limit, config=Config(heartbeat_s=0.01))
         simulated, virtual = pair.simulation.trace(), pair.trace
-        assert abs(pair.deviation) < 0.03, planner
+        assert abs(pair.deviation) < (0.05 if planner.startswith(SEEDED) else 0.03), planner
         assert simulated.metrics["cost_usd"] == pytest.approx(virtual.metrics["cost_usd"], rel=0.03), planner
         if not planner.startswith(SEEDED):
             assert course(simulated) == course(virtual), planner

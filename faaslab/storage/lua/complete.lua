@@ -1,7 +1,7 @@
 -- Apply what one finished task changes. ARGV: run, invocation, attempt, container, task, output, has output (2: streamed),
 -- output bytes, started, must store, sink, take, remaining, ends, events, call number, hold, held bytes, number of
--- successors, then for each task, expected, worker, gate, pool. Answers {'ok', stored, ended, taken, held, due, n,
--- input pairs... | next...}.
+-- successors, then for each task, expected, worker, gate, pool; prewarms (`prewarm`). Answers {'ok', stored, ended,
+-- taken, held, due, n, input pairs... | next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
@@ -168,6 +168,7 @@ if keeps then
   if open > #held and not contains(due, task) then due = joined(due, task) end
 end
 
+if not again then prewarm(run, 20 + 5 * successors) end
 local left, ended = 1, ends and #taken == 0 and due == ''
 if ended then
   left = end_attempt(run, inv, attempt, c, 'ended', claimed)
