@@ -273,7 +273,8 @@ def _transfers(records: Records) -> Iterator[Sample]:
             continue
         if moved.direction == "in":
             together.setdefault((moved.invocation, moved.task, moved.end_s), []).append(moved)
-        elif moved.end_s > moved.start_s:  # else it was stored together with others, when its worker had to go
+        elif moved.source == "store" and moved.end_s > moved.start_s:
+            # Otherwise it was streamed at its consumers' pace, or stored together with others by a worker that left.
             took_s = moved.end_s - moved.start_s
             yield Sample("out", took_s, size_of[moved.container], worker=moved.container, bytes=moved.bytes)
     for group in together.values():

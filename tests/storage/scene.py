@@ -180,7 +180,7 @@ class MemoryDoor:
         return set(self._store._containers[container].known)
 
     def blob_bytes(self, run: str) -> int:
-        return sum(len(chunk) for chunks in self._store._runs[run].blobs.values() for chunk in chunks)
+        return sum(len(chunk) for chunks in self._store._runs[run].blobs.values() for chunk in chunks.values())
 
 
 class RedisDoor:
