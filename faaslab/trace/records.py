@@ -17,6 +17,7 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     OutputStored,
+    OutputStreamed,
     Prewarmed,
     RunEnded,
     RunSubmitted,
@@ -153,7 +154,7 @@ class TransferRecord:
     container: str
     bytes: int
     source: str
-    """``local``, ``inline``, ``store`` or ``preload``."""
+    """``local``, ``inline``, ``store``, ``preload`` or ``stream``."""
     start_s: float
     end_s: float
 
@@ -337,6 +338,8 @@ class _Reader:
                     task.peak_rss_bytes = event.peak_rss_bytes
             case OutputStored():
                 self._stored(event)
+            case OutputStreamed():
+                self._streamed(event)
             case OutputKept():
                 self._sign_of_life(event)
                 if task := self._task(event):
@@ -372,11 +375,11 @@ class _Reader:
         self.tasks.append(task)
         self._open[event.task, event.invocation] = task
         for early in self._early.pop((event.task, event.invocation), ()):
-            task.fetch_s += early.duration_s if early.source != "preload" else 0.0
+            task.fetch_s += early.duration_s if early.source not in ("preload", "stream") else 0.0
             task.input_bytes += early.bytes
 
     def _fetched(self, event: InputFetched) -> None:
-        early = event.source == "preload"
+        early = event.source in ("preload", "stream")
         worker = self._sign_of_life(event) if early else self._interval(event, "fetch", event.task)
         task = self._task(event)
         if task is None:  # it came before the worker turned to the task
@@ -424,6 +427,29 @@ class _Reader:
             )
         )
 
+    def _streamed(self, event: OutputStreamed) -> None:
+        """Record an output that went to workers; if it was stored as well, that tells the rest."""
+        worker = self._interval(event, "store", event.task)
+        if event.stored:
+            return
+        if task := self._task(event):
+            task.kept = True
+            task.store_s += event.duration_s
+            task.output_bytes = event.bytes
+        self.transfers.append(
+            TransferRecord(
+                direction="out",
+                task=event.task,
+                upstream=-1,
+                invocation=event.invocation,
+                container=worker.container if worker else "",
+                bytes=event.bytes,
+                source="stream",
+                start_s=event.at_s - event.duration_s,
+                end_s=event.at_s,
+            )
+        )
+
     def _failed(self, event: TaskFailed) -> None:
         """Record a failure; what was not executed to its end has been executed up to the failure."""
         worker = self._sign_of_life(event)
@@ -437,7 +463,7 @@ class _Reader:
             worker.intervals.append(("exec", begin_s, event.at_s, task.task))
 
     def _interval(
-        self, event: InputFetched | TaskExecuted | OutputStored | WorkerWaited, phase: str, task: int
+        self, event: InputFetched | TaskExecuted | OutputStored | OutputStreamed | WorkerWaited, phase: str, task: int
     ) -> WorkerRecord | None:
         worker = self._sign_of_life(event)
         if worker and event.duration_s > 0:
@@ -445,7 +471,15 @@ class _Reader:
         return worker
 
     def _sign_of_life(
-        self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | OutputHeld | TaskFailed | WorkerWaited
+        self,
+        event: InputFetched
+        | TaskExecuted
+        | OutputStored
+        | OutputStreamed
+        | OutputKept
+        | OutputHeld
+        | TaskFailed
+        | WorkerWaited,
     ) -> WorkerRecord | None:
         container = event.container if isinstance(event, TaskFailed) else ""
         worker = self._worker(event.invocation, event.at_s, container)
@@ -464,7 +498,7 @@ class _Reader:
         return attempts[max(0, position - 1)]
 
     def _task(
-        self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | OutputHeld | TaskFailed
+        self, event: InputFetched | TaskExecuted | OutputStored | OutputStreamed | OutputKept | OutputHeld | TaskFailed
     ) -> TaskRecord | None:
         """Return the attempt that an event belongs to, which thereby lasted at least until the event.
 

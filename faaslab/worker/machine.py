@@ -26,6 +26,7 @@ from faaslab.protocol.messages import (
     Failure,
     Invocation,
     News,
+    Offer,
     Reply,
     Successor,
     Suspension,
@@ -52,6 +53,7 @@ from faaslab.trace.events import (
     InputFetched,
     OutputHeld,
     OutputKept,
+    OutputStreamed,
     Prewarmed,
     TaskExecuted,
     TaskLogged,
@@ -64,6 +66,7 @@ from faaslab.worker.actions import Action, Assist, Await, Call, Execute, Outcome
 from faaslab.worker.assistant import Assistant
 from faaslab.worker.kept import HELD, Kept
 from faaslab.worker.shelf import MEMORY_PART, Fetched, Shelf
+from faaslab.worker.streaming import Producer, pieces_of
 
 if TYPE_CHECKING:
     from faaslab.worker.container import Container
@@ -208,7 +211,8 @@ class WorkerMachine:
         dag, invocation = self._dag, self._invocation
         sinks = [task for task in order if self._visible(task)]
         owned: frozenset[int] = (yield Call("owned", (self._claim,))) if dag.policy else frozenset()
-        return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned)
+        delivered: frozenset[int] = (yield Call("delivered", (self._claim,))) if dag.has_streams else frozenset()
+        return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned, delivered)
 
     def _is_planned(self, task: int) -> bool:
         """Whether a task is on this worker's own list."""
@@ -231,16 +235,17 @@ class WorkerMachine:
     # -- the assistant --------------------------------------------------------------------------------------------
 
     def _call_assistant(self) -> Steps:
-        """Have inputs of future tasks fetched besides, where the plan says so and the driver can."""
+        """Have inputs of future tasks fetched or received besides, where the plan says so and the driver can."""
         if self._planned is None:
             return
-        dag, own, wanted = self._dag, set(self._dag.order(self._planned)), dict[int, bool]()
+        dag, own, wanted = self._dag, set(self._dag.order(self._planned)), dict[int, bool | None]()
         for place, task in enumerate(self._todo):
             for upstream in dag.upstreams(task):
                 if upstream not in own and upstream not in self._inputs:
-                    # Where an earlier task takes it, that is the one which decides.
-                    wanted.setdefault(upstream, place > 0 and dag.preloads(task))
-        tasks = [upstream for upstream, preloaded in wanted.items() if preloaded]
+                    # Where an earlier task takes it, that is the one which decides; inputs of the first are there.
+                    wanted.setdefault(upstream, dag.preloads(task) if place else None)
+        later = {u: preload for u, preload in wanted.items() if preload is not None}
+        tasks = {u: preload for u, preload in later.items() if preload or dag.streams(u)}
         if not tasks:
             return
         limit_bytes = MEMORY_PART * self._container.size_mib * 2**20
@@ -257,9 +262,14 @@ class WorkerMachine:
             version = shelf.version
             if shelf.error is not None:
                 raise shelf.error
-            if not shelf.in_flight(upstream):
+            if not shelf.under_way(upstream):
                 return shelf.take(upstream)
             yield Await(shelf, version, self._container.settings.wait_slice_s)
+
+    def _stop_receiving(self) -> None:
+        """Have the assistant acknowledge nothing any more that nobody else has: what it has is about to be stored."""
+        if self._shelf is not None:
+            self._shelf.stop()
 
     def _dismiss(self) -> Steps:
         """Send the assistant away; nothing of it is left afterwards."""
@@ -409,7 +419,9 @@ class WorkerMachine:
                 sources[upstream] = "store"
             else:
                 early[upstream] = fetched
-                kept.receive(upstream, fetched.frame, self._consumers(upstream))
+                sources[upstream] = fetched.source
+                alone = fetched.source == "stream"
+                kept.receive(upstream, fetched.frame, self._consumers(upstream), alone=alone)
         return sources, early, took_s
 
     def _fetch(self, upstreams: Sequence[int]) -> Steps:
@@ -417,10 +429,18 @@ class WorkerMachine:
         if not upstreams:
             return
         found = yield Call("fetch", (self._claim.run, upstreams))
-        if len(found) < len(upstreams):
-            yield from self._output_lost(next(u for u in upstreams if u not in found))
         for upstream in upstreams:
-            yield from self._receive(upstream, found[upstream])
+            if upstream in found:
+                yield from self._receive(upstream, found[upstream])
+            else:
+                yield from self._not_stored(upstream)
+
+    def _not_stored(self, upstream: int) -> Steps:
+        """Have an output that has arrived and is not stored.
+
+        One with ``streams`` was streamed to an attempt of this worker that died: it is pure, and to be made here.
+        """
+        yield from self._output_lost(upstream)
 
     def _take_inputs(
         self, task: int, sources: dict[int, str], early: dict[int, Fetched], took_s: float
@@ -515,7 +535,10 @@ class WorkerMachine:
         if way.hold != "no":
             return (yield from self._hold(task, value, payload, way))
         try:
-            output = yield from self._output(task, payload)
+            if not visible and self._is_planned(task) and dag.streams(task):
+                output = yield from self._streamed(task, payload, way.waiting)
+            else:
+                output = yield from self._output(task, payload)
         except OwnFailed as error:
             return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
         reply = yield from self._tell(
@@ -523,9 +546,10 @@ class WorkerMachine:
                 self._claim,
                 task,
                 output,
-                output_bytes(output),
+                0 if output is None else output_bytes(output),
                 began_s,
                 must_store=dag.store_all or not dag.options(task).pure,
+                streamed=output is None,
                 sink=dag.is_sink(task),
                 successors=self._successors(way.waiting),
                 take=way.take,
@@ -688,27 +712,71 @@ class WorkerMachine:
         Raises:
             OwnFailed: An optimization of the user's raised.
         """
+        return (yield from self._written(task, self._made(task, payload)))
+
+    def _written(self, task: int, output: Payload | bytes | bytearray) -> Generator[Action, Any, bytes]:
+        """Return what the store is to hold of an output."""
         settings = self._container.settings
-        made = self._made(task, payload) if self._dag.own and not self._dag.is_sink(task) else None
-        nbytes = payload.nbytes if made is None else len(made)
+        nbytes = output.nbytes if isinstance(output, Payload) else len(output)
         if nbytes <= settings.inline_output_bytes:
-            return payload.to_bytes() if made is None else made
-        key = f"{task}-{self._claim.invocation}-{self._claim.attempt}"
-        chunks = list(
-            payload.chunks(settings.blob_chunk_bytes) if made is None else cut(made, settings.blob_chunk_bytes)
+            return output.to_bytes() if isinstance(output, Payload) else bytes(output)
+        size = settings.blob_chunk_bytes
+        chunks = list(output.chunks(size) if isinstance(output, Payload) else cut(output, size))
+        yield Call("put_blob", (self._claim.run, self._blob_key(task), chunks))
+        return Reference(self._blob_key(task), len(chunks), nbytes).encode()
+
+    def _blob_key(self, task: int) -> str:
+        return f"{task}-{self._claim.invocation}-{self._claim.attempt}"
+
+    def _streamed(
+        self, task: int, payload: Payload, waiting: Sequence[Waiting]
+    ) -> Generator[Action, Any, bytes | None]:
+        """Do what ``_output`` does, but offer a large output to workers that wait for it; None: all of them have it.
+
+        Raises:
+            OwnFailed: An optimization of the user's raised.
+        """
+        settings, claim, container = self._container.settings, self._claim, self._container
+        output = self._made(task, payload)
+        nbytes = output.nbytes if isinstance(output, Payload) else len(output)
+        if nbytes <= settings.inline_output_bytes:
+            return (yield from self._written(task, output))
+        workers = tuple(dict.fromkeys(w.worker for w in waiting if w.worker))
+        pieces = pieces_of(output, settings.inline_output_bytes)
+        key, began_s = self._blob_key(task), container.now_s()
+        offer = Offer(task, key, nbytes, len(pieces), workers, all(w.worker for w in waiting))
+        streamed = yield from Producer(container, claim, offer).stream(pieces)
+        if streamed is None:
+            return (yield from self._written(task, output))
+        now_s = container.now_s()
+        self._event(
+            OutputStreamed(
+                now_s, task, claim.invocation, nbytes, streamed.consumers, now_s - began_s, not streamed.instead
+            )
         )
-        yield Call("put_blob", (self._claim.run, key, chunks))
-        return Reference(key, len(chunks), nbytes).encode()
+        return None if streamed.instead else Reference(key, len(pieces), nbytes).encode()
 
     def _only_here(self) -> Generator[Action, Any, dict[int, bytes]]:
         """Return what the store is to hold of outputs that only this worker has; see ``_output``."""
         outputs: dict[int, bytes] = {}
         for task, payload in self._kept.only_here().items():
             outputs[task] = yield from self._output(task, payload)
+        for task in self._shelf.received() if self._shelf is not None else ():
+            fetched = yield from self._from_shelf(task)
+            if fetched is not None:
+                self._kept.receive(task, fetched.frame, self._consumers(task), alone=True)
+        for task, frame in self._kept.received_only_here().items():
+            outputs[task] = yield from self._written(task, frame)
         return outputs
 
-    def _made(self, task: int, payload: Payload) -> bytes | None:
-        """Return what the user's optimizations make of an output; None: nothing."""
+    def _made(self, task: int, payload: Payload) -> Payload | bytes:
+        """Return what is stored of an output: itself, or what the user's optimizations make of it.
+
+        Raises:
+            OwnFailed: One of them raised.
+        """
+        if not self._dag.own or self._dag.is_sink(task):
+            return payload
         frame, changed = payload.to_bytes(), False
         for number, optimization in enumerate(self._container.loaded(self._dag.own)):
             try:
@@ -718,9 +786,9 @@ class WorkerMachine:
             except Exception as error:
                 message = f"optimization {optimization.name!r} can't make of its output what is stored: {_words(error)}"
                 raise OwnFailed(task, message) from error
-        return frame if changed else None
+        return frame if changed else payload
 
-    def _undo(self, task: int, frame: bytes) -> bytes:
+    def _undo(self, task: int, frame: bytes | bytearray) -> bytes | bytearray:
         """Return the frame that the user's optimizations had made a stored output of."""
         while (made := read_own(frame)) is not None:
             number, data = made
@@ -764,6 +832,7 @@ class WorkerMachine:
             if released.ended:
                 return released
         if retries:
+            self._stop_receiving()
             # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
             try:
                 outputs = yield from self._only_here()
@@ -825,6 +894,7 @@ class WorkerMachine:
     def _suspend(self, gate: int, waited_s: float) -> Generator[Action, Any, Reply]:
         """Give up the slot: what is kept for the own later tasks goes to the store first."""
         self._event(WorkerWaited(self._container.now_s(), self._claim.invocation, gate, waited_s))
+        self._stop_receiving()
         try:
             outputs = yield from self._only_here()
         except OwnFailed as error:

@@ -1,4 +1,4 @@
--- Apply what one finished task changes. ARGV: run, invocation, attempt, container, task, output, has output,
+-- Apply what one finished task changes. ARGV: run, invocation, attempt, container, task, output, has output (2: streamed),
 -- output bytes, started, must store, sink, take, remaining, ends, events, call number, hold, held bytes, number of
 -- successors, then for each task, expected, worker, gate, pool; prewarms (`prewarm`). Answers {'ok', stored, ended,
 -- taken, held, due, n, input pairs... | next...}.
@@ -113,6 +113,7 @@ if others and #taken > 0 then
   end
 end
 
+if ARGV[7] == '2' and not again then call('SADD', R(run, 'streamed'), task) end
 local stored = 0
 local sink = ARGV[11] == '1'
 if ARGV[7] == '1' and (ARGV[10] == '1' or sink or others) then

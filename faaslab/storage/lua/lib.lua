@@ -38,6 +38,9 @@
 --                           e (tasks it was given since) o (tasks whose outputs it has to store) h (held inputs)
 --                           b(ell: last attempt that watched anything)
 --   watch           hash    task that is not stored -> "<invocation>|<attempt>|<container>" of who watches it, a line each
+--   flows           hash    task -> packed stream of its output: key, nbytes, chunks, written, digest, freed, instead,
+--                           producer ("<invocation>|<attempt>|<container>"), acked (consumer, the same, -> chunks)
+--   streamed        set     tasks whose outputs were streamed to all who needed them
 --   tries           hash    task -> failed attempts
 --   begun           hash    impure task -> attempt that began it
 --   blobs           set     keys of blob chunks
@@ -162,16 +165,95 @@ local function push(c, ...) call('XADD', L .. 'inbox:' .. c, 'MAXLEN', INBOX, '*
 -- The bell is a hint, and one unheard ring says as much as many.
 local function ring(c) call('XADD', L .. 'bell:' .. c, 'MAXLEN', 1, '*', 'b', '') end
 
+-- Whether "<invocation>|<attempt>|<container>" is active, has ended, or is gone: in another attempt. And its parts.
+local function condition(run, line)
+  local inv, attempt, c = string.match(line, '^(.*)|(%d+)|([^|]*)$')
+  local got = get(run, inv, 'sac')
+  if got[2] ~= attempt then return 'gone', inv, c end
+  if got[1] == 'assigned' and got[3] == c then return 'active', inv, c end
+  return got[1] == 'ended' and 'ended' or 'gone', inv, c
+end
+
+local function ring_if_active(run, line)
+  local how, _, c = condition(run, line)
+  if how == 'active' then ring(c) end
+end
+
 -- Tell whoever watches a task that it is stored.
 local function stored_now(run, task)
   local watchers = call('HGET', R(run, 'watch'), task)
   if not watchers then return end
-  for line in string.gmatch(watchers, '[^\n]+') do
-    local inv, attempt, c = string.match(line, '^(.*)|(%d+)|([^|]*)$')
-    local got = get(run, inv, 'sac')
-    if got[1] == 'assigned' and got[2] == attempt and got[3] == c then ring(c) end
-  end
+  for line in string.gmatch(watchers, '[^\n]+') do ring_if_active(run, line) end
   call('HDEL', R(run, 'watch'), task)
+end
+
+-- The stream of a task's output, nil if there is none (of that key).
+local function flow_of(run, task, key)
+  local packed = call('HGET', R(run, 'flows'), task)
+  if not packed then return nil end
+  local flow = cmsgpack.unpack(packed)
+  if key and flow.key ~= key then return nil end
+  return flow
+end
+
+local function keep_flow(run, task, flow) call('HSET', R(run, 'flows'), task, cmsgpack.pack(flow)) end
+
+local function chunk_key(run, key, index) return R(run, 'blob:' .. key .. ':' .. index) end
+
+-- Drop chunks of a stream, numbers `first` to `last`.
+local function free_chunks(run, flow, first, last)
+  for index = first, last do
+    local name = chunk_key(run, flow.key, index)
+    call('UNLINK', name)
+    call('SREM', R(run, 'blobs'), name)
+  end
+end
+
+-- What the producer of a stream is told; whether it need not be stored may turn out here.
+local function flow_state(run, flow)
+  local consumers, least = 0, nil
+  for line, position in pairs(flow.acked) do
+    local how = condition(run, line)
+    if position < 0 or how == 'gone' or (how == 'ended' and position < flow.chunks) then
+      flow.instead = false
+    else
+      consumers = consumers + 1
+      if not least or position < least then least = position end
+    end
+  end
+  return {'ok', consumers, flow.instead and 1 or 0, least or 0, flow.freed}
+end
+
+-- A consumer has the first chunks of a stream; what all have goes if nothing is to be stored.
+local function acknowledge(run, line, task, key, position)
+  local flow = flow_of(run, task, key)
+  if not flow then return end
+  local before = flow.acked[line] or -1
+  if before >= 0 then flow.acked[line] = position < 0 and position or math.max(position, before) end
+  local least
+  for _, other in pairs(flow.acked) do
+    if not least or other < least then least = other end
+  end
+  if not flow.instead or least < 0 then
+    flow.instead = false
+  elseif least > flow.freed then
+    free_chunks(run, flow, flow.freed, least - 1)
+    flow.freed = least
+  end
+  if position == flow.chunks then
+    -- Another attempt need not offer it to this one again.
+    local others = {}
+    for other in string.gmatch(call('HGET', R(run, 'watch'), task) or '', '[^\n]+') do
+      if other ~= line then others[#others + 1] = other end
+    end
+    if #others > 0 then
+      call('HSET', R(run, 'watch'), task, table.concat(others, '\n'))
+    else
+      call('HDEL', R(run, 'watch'), task)
+    end
+  end
+  keep_flow(run, task, flow)
+  ring_if_active(run, flow.producer)
 end
 
 -- Have an invocation dispatched later; whoever sweeps hears of it if nothing else is due before.
@@ -609,7 +691,7 @@ local function delete_run(run)
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'heldin'))) do call('UNLINK', R(run, 'held:' .. task)) end
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
-    'events', 'watch', 'heldin', 'holds'}) do
+    'events', 'watch', 'flows', 'streamed', 'heldin', 'holds'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
