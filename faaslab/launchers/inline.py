@@ -214,7 +214,7 @@ class _Round:
             return True
 
     def _is_stuck(self, status: RunStatus | None) -> bool:
-        """Whether nothing will ever happen: no invocation waits for the moment of its retry, no container for its own."""
+        """Whether nothing will ever happen: no invocation waits for its retry, no container for a moment."""
         if status is None or status.status != "running":
             return False
         demand = self._storage.demand()
