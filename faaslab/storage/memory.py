@@ -356,7 +356,7 @@ class MemoryStorage(Storage):
                 invocation.attempt += 1
                 invocation.pool = failure.pool or invocation.pool
                 self._count(run, failure.claim.invocation, 1)
-                self._schedule(pause_s, run, failure.claim.invocation)
+                self._schedule(self._clock.now_s() + pause_s, run, failure.claim.invocation)
             else:
                 self._end(run, failure.claim, "failed")
                 self._end_run(run, "failed", f"task failed|{tries}", failure.error)
@@ -936,21 +936,22 @@ class MemoryStorage(Storage):
         if not name.startswith(EMPTY):
             run.live += by
 
-    def _schedule(self, delay_s: float, run: _Run, name: str) -> None:
+    def _schedule(self, at_s: float, run: _Run, name: str) -> None:
         """Have an invocation dispatched later; whoever sweeps hears of it if nothing else is due before."""
-        entry = (self._clock.now_s() + delay_s, run.spec.run, name, run.invocations[name].attempt)
+        entry = (at_s, run.spec.run, name, run.invocations[name].attempt)
         self._due.append(entry)
         if entry == min(self._due):
             self._demand += 1
 
     def _prewarm(self, run: _Run, batches: Sequence[EmptyInvocations]) -> None:
         """Schedule empty invocations, unless they have been."""
+        now_s = self._clock.now_s()
         for batch in batches:
             for number in range(batch.count):
                 name = f"{batch.name}.{number}"
                 if name not in run.invocations:
                     run.invocations[name] = _Invocation(batch.pool, state="due")
-                    self._schedule(batch.delay_s, run, name)
+                    self._schedule(now_s + batch.delay_s, run, name)
 
     def _reserve(self, run: _Run, pool: str) -> None:
         """Let an invocation take the place of an empty one, and thereby the container that is started for it."""

@@ -692,20 +692,20 @@ class WorkerMachine:
     def _let_go(self) -> Generator[Action, Any, Reply]:
         """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
         container = self._container
-        while self._held and not self._todo:
-            wait_s = max(held.wait_s for held in self._held.values())
-            if wait_s <= 0:
-                break
-            began_s = container.now_s()
-            message = yield from container.listen(min(wait_s, container.settings.wait_slice_s))
-            waited_s = container.now_s() - began_s
-            self._event(WorkerWaited(container.now_s(), self._claim.invocation, -1, waited_s))
+        began_s = container.now_s()
+        until_s = began_s + max(held.wait_s for held in self._held.values())
+        while self._held and not self._todo and began_s < until_s:
+            message = yield from container.listen(min(until_s - began_s, container.settings.wait_slice_s), bounded=True)
+            now_s = container.now_s()
+            self._event(WorkerWaited(now_s, self._claim.invocation, -1, now_s - began_s))
             for held in self._held.values():
-                held.wait_s -= waited_s
+                held.wait_s = max(0.0, held.wait_s - (now_s - began_s)) if now_s < until_s else 0.0
+            began_s = now_s
             if isinstance(message, News) and (message.run, message.invocation) == self._key:
                 reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
                 if reply.ended:
                     return reply
+                began_s = container.now_s()
         reply = Reply()
         if self._todo and not self._is_planned(self._todo[0]):
             return reply

@@ -11,10 +11,11 @@ from faaslab.protocol.messages import Start
 from faaslab.trace.events import ContainerExited, InvocationRequested, WorkerExited
 from tests.storage.conformance_flow import FlowConformance
 from tests.storage.conformance_held import HeldConformance
+from tests.storage.conformance_prewarm import PrewarmConformance
 from tests.storage.scene import CLIENT, LONG_S, SMALL, BackDoor, Scene, spec, successor
 
 
-class StorageConformance(HeldConformance, FlowConformance):
+class StorageConformance(HeldConformance, FlowConformance, PrewarmConformance):
     """All promises; here those about leases, clients and leftovers."""
 
     # -- leases of containers -------------------------------------------------------------------------------------
