@@ -182,6 +182,8 @@ class Reply:
         attempt: After a failure: how often the task has failed.
         held: Successors for which this invocation now holds the output.
         due: Tasks whose outputs it has to store and to arrive with now: for somebody who is ready otherwise.
+        refused: Nothing was done: of those to whom the output was streamed not all are there any more, so that it has
+            to be stored.
     """
 
     taken: tuple[int, ...] = ()
@@ -193,6 +195,7 @@ class Reply:
     attempt: int = 0
     held: tuple[int, ...] = ()
     due: tuple[int, ...] = ()
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,9 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Suspension:
     """A waiting worker that gives up its slot until ``gate`` is ready; ``outputs`` are what it kept for others.
+
+    Among them may be outputs that were streamed to it. They are stored only if their producers have told that they
+    were: whoever finds one stored must be able to rely on its having arrived.
 
     It was asked to, or its plan says so.
     """

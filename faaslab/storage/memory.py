@@ -286,6 +286,11 @@ class MemoryStorage(Storage):
             # What was applied before tells nothing new.
             events = b"" if again else completion.events
             invocation.number = completion.number
+            if completion.streamed:
+                flow = run.flows.get(completion.task)
+                if flow is None or not flow.is_received(self._condition_in(run)):
+                    self._publish(run, events)
+                    return Reply(refused=True)
             inputs_of: dict[int, tuple[int, ...]] = {}
             if again:
                 taken = [task for task in invocation.tasks if task not in completion.remaining]
@@ -868,6 +873,9 @@ class MemoryStorage(Storage):
     def _store_kept(self, run: _Run, claim: Claim, outputs: Mapping[int, bytes]) -> None:
         """Write what a leaving worker kept for tasks that will run elsewhere."""
         for task, output in outputs.items():
+            flow = run.flows.get(task)
+            if flow is not None and flow.producer.invocation != claim.invocation and task not in run.delivered:
+                continue  # what is stored must have arrived: its producer has not told yet, and will store it
             if task not in run.outputs:
                 run.outputs[task] = output
                 run.fresh.append(OutputStored(self._clock.now_s(), task, claim.invocation, output_bytes(output)))

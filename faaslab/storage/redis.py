@@ -356,6 +356,8 @@ class RedisStorage(Storage):
             *_batches(completion.prewarms),
         )
         _, stored, ended, taken, held, due, inputs = answer[:7]
+        if stored == 2:
+            return Reply(refused=True)
         if ended:
             return Reply((), bool(stored), {}, ended=True, next=self._following(answer[7:]))
         found = _inputs(answer[7 : 7 + 2 * inputs])

@@ -541,21 +541,28 @@ class WorkerMachine:
                 output = yield from self._output(task, payload)
         except OwnFailed as error:
             return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
-        reply = yield from self._tell(
-            Completion(
-                self._claim,
-                task,
-                output,
-                0 if output is None else output_bytes(output),
-                began_s,
-                must_store=dag.store_all or not dag.options(task).pure,
-                streamed=output is None,
-                sink=dag.is_sink(task),
-                successors=self._successors(way.waiting),
-                take=way.take,
-                ends=not self._todo and not self._held,
-            )
+        completion = Completion(
+            self._claim,
+            task,
+            output,
+            0 if output is None else output_bytes(output),
+            began_s,
+            must_store=dag.store_all or not dag.options(task).pure,
+            streamed=output is None,
+            sink=dag.is_sink(task),
+            successors=self._successors(way.waiting),
+            take=way.take,
+            ends=not self._todo and not self._held,
         )
+        reply = yield from self._tell(completion)
+        if reply.refused:
+            # A worker that had received it all died or left meanwhile.
+            try:
+                output = yield from self._output(task, payload)
+            except OwnFailed as error:
+                return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
+            completion = replace(completion, output=output, output_bytes=output_bytes(output), streamed=False)
+            reply = yield from self._tell(completion)
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return (yield from self._obey(reply))
@@ -714,7 +721,7 @@ class WorkerMachine:
         """
         return (yield from self._written(task, self._made(task, payload)))
 
-    def _written(self, task: int, output: Payload | bytes | bytearray) -> Generator[Action, Any, bytes]:
+    def _written(self, task: int, output: Payload | bytes | memoryview) -> Generator[Action, Any, bytes]:
         """Return what the store is to hold of an output."""
         settings = self._container.settings
         nbytes = output.nbytes if isinstance(output, Payload) else len(output)
@@ -743,7 +750,8 @@ class WorkerMachine:
             return (yield from self._written(task, output))
         workers = tuple(dict.fromkeys(w.worker for w in waiting if w.worker))
         pieces = pieces_of(output, settings.inline_output_bytes)
-        key, began_s = self._blob_key(task), container.now_s()
+        # A key of its own: a late copy of a chunk must not get into a blob that is cut otherwise.
+        key, began_s = f"{self._blob_key(task)}-s", container.now_s()
         offer = Offer(task, key, nbytes, len(pieces), workers, all(w.worker for w in waiting))
         streamed = yield from Producer(container, claim, offer).stream(pieces)
         if streamed is None:
@@ -788,7 +796,7 @@ class WorkerMachine:
                 raise OwnFailed(task, message) from error
         return frame if changed else payload
 
-    def _undo(self, task: int, frame: bytes | bytearray) -> bytes | bytearray:
+    def _undo(self, task: int, frame: bytes | memoryview) -> bytes | memoryview:
         """Return the frame that the user's optimizations had made a stored output of."""
         while (made := read_own(frame)) is not None:
             number, data = made

@@ -676,7 +676,11 @@ local function store_kept(run, inv, at, watched)
   local count = tonumber(ARGV[at])
   for i = 1, count do
     local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
-    if call('HSETNX', R(run, 'out'), task, output) == 1 then
+    local flow = watched and flow_of(run, task)
+    -- What is stored must have arrived: the producer of a stream may not have told yet, and then it will store it.
+    local told = not flow or string.match(flow.producer, '^(.*)|%d+|[^|]*$') == inv
+      or call('SISMEMBER', R(run, 'streamed'), task) == 1
+    if told and call('HSETNX', R(run, 'out'), task, output) == 1 then
       local large = string.sub(output, 1, 3) == 'R1|' and string.match(output, '|(%d+)$')
       event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
         bytes = tonumber(large or #output)})
