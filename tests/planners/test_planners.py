@@ -103,7 +103,7 @@ def test_optimizations_are_added_to_the_two_defaults() -> None:
     assert plan_dag(CHAIN, optimizations=[]).optimizations == frozenset()
     with pytest.raises(PlanError, match="unknown optimization 'warp'"):
         plan_dag(CHAIN, optimizations=["warp"])
-    with pytest.raises(PlanError, match="must be a list"):
+    with pytest.raises(PlanError, match="must be 'all' or a list"):
         plan_dag(CHAIN, optimizations="preload")
 
 
