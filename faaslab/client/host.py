@@ -8,6 +8,7 @@ gone: the pipe from the client that started it tells it at once, leases tell of 
 import contextlib
 import fcntl
 import importlib
+import math
 import os
 import select
 import shutil
@@ -54,6 +55,7 @@ class LabHost:
         self._started = 0
         self._failed_starts: Counter[str] = Counter()
         self._offset_s = storage.now_s() - time.time()
+        self._next_due_s = math.inf
         self._owner_alive = True
         self._stopping = False
 
@@ -75,17 +77,20 @@ class LabHost:
         self._storage.delete_lapsed_labs()
         self._storage.renew_client(self._host.client, lease_s)
         while not self._stopping:
-            cursor = self._storage.wait_demand(cursor, SWEEP_S / 2)
+            due_s = self._next_due_s - self._offset_s - time.time()
+            cursor = self._storage.wait_demand(cursor, max(0.0, min(SWEEP_S / 2, due_s)))
             now_s = time.monotonic()
             self._reap()
             if self._owner_alive:
                 self._hear()
-            self._decide()
+            if self._next_due_s <= time.time() + self._offset_s:
+                swept_s = 0.0
             if now_s >= swept_s + SWEEP_S:
                 swept_s = now_s
                 self._storage.sweep(self._host.config.grace_s)
                 if not self._owner_alive and not self._storage.clients():
                     return
+            self._decide()
             if now_s >= renewed_s + lease_s / 4:
                 renewed_s = now_s
                 self._storage.renew_lab(LAB_LEASE_S)
@@ -123,7 +128,8 @@ class LabHost:
         demand = self._storage.demand()
         self._note_ready(demand)
         wanted = self._prepare_pool(demand) if self._wish is not None else None
-        if demand.pending or wanted:
+        self._next_due_s = demand.next_due_s
+        if demand.pending or demand.empty or wanted:
             self._pool.decide(demand, self._launched, self._start, time.monotonic(), wanted)
 
     def _start(self, pool: str) -> None:

@@ -8,7 +8,7 @@ from faaslab.graph import DAG
 from faaslab.graph.pickling import local_modules_by_value, serialize
 from faaslab.plan import Plan
 from faaslab.policy.optimization import works
-from faaslab.protocol.messages import RUN_TIME, RunSpec, Start, pool_of
+from faaslab.protocol.messages import RUN_TIME, EmptyInvocations, RunSpec, Start, empty_name, pool_of
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.wire import Assignments, encode, reachable
 from faaslab.trace.events import RunSubmitted, encode_events
@@ -113,6 +113,10 @@ def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> R
         events=encode_events([RunSubmitted(identity.submitted_s, identity.run, len(dag), dag_bytes, identity.client)]),
         cuts=cuts,
         timed=bool(plan.instructions.duplicates),
+        prewarms=tuple(
+            EmptyInvocations(empty_name(-1, position), pool_of(identity.image, one.size_mib), one.delay_s, one.count)
+            for position, one in enumerate(one for one in plan.instructions.prewarms if one.after is None)
+        ),
     )
 
 

@@ -101,6 +101,10 @@ def pool_changes(
     are asked to give up their slots. Larger sizes go first, and what they wait for is not given to smaller ones:
     otherwise these would fill up the room for ever.
 
+    Empty invocations come last, and only as the limits allow: nobody is evicted or asked to yield for them, and they
+    wait for room until the run ends or an invocation takes their place. Each needs a new container, since one that has
+    worked is warm.
+
     Args:
         demand: What the store reports.
         launched: Containers that were started but are not registered yet, with their pools.
@@ -113,7 +117,8 @@ def pool_changes(
     coming_room = _Room(limits, [*demand.containers.values(), *launched.values()])
     for container in leaving:
         coming_room.give(demand.containers[container])
-    # Containers that are about to ask for work: still starting, or registered and neither idle nor assigned.
+    # Containers that are about to ask for work: still starting, or registered and neither idle nor assigned to an
+    # invocation with tasks.
     coming: dict[str, int] = {}
     for pool in launched.values():
         coming[pool] = coming.get(pool, 0) + 1
@@ -126,6 +131,10 @@ def pool_changes(
     # Those that were told to leave are not among the idle ones any more.
     evictable = {pool: count for pool, count in demand.idle.items() if not needed.get(pool)}
     waiting = [container for container in demand.waiting if container not in leaving]
+    new = {pool: count - demand.idle.get(pool, 0) for pool, count in coming.items()}
+    for container in demand.warming:
+        new[demand.containers[container]] -= container not in leaving
+    crowded = False
     start: list[str] = []
     retire: list[str] = []
     ask: list[str] = []
@@ -148,8 +157,15 @@ def pool_changes(
                 else:
                     return Changes(tuple(start), tuple(retire), tuple(ask))
             # What becomes free is meant for this pool.
+            crowded = True
             coming_room.take(pool)
             room.take(pool)
+    for pool, count in [] if crowded else sorted(demand.empty.items(), key=lambda item: (pool_vcpus(item[0]), item[0])):
+        others = max(0, needed.get(pool, 0) - (coming.get(pool, 0) - new.get(pool, 0)))
+        for _ in range(count - max(0, new.get(pool, 0) - others)):
+            if room.fits(pool):
+                room.take(pool)
+                start.append(pool)
     return Changes(tuple(start), tuple(retire), tuple(ask))
 
 

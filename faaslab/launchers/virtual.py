@@ -264,6 +264,7 @@ class _World:
         self._executed: Counter[int] = Counter()
         self._events_cursor = "0"
         self._demand_cursor = "0"
+        self._due_s = math.inf
         faults = launcher.faults
         self._crashes = {(f.container, f.action): f for f in faults.of(CrashContainer)}
         self._lapses = {(f.container, f.heartbeat) for f in faults.of(LapseLease)}
@@ -337,13 +338,24 @@ class _World:
             self._after(self._config.client_lease_s / 3, _HOUSEKEEPING, self._renew_client, client)
 
     def _watch(self) -> None:
-        for container in self._storage.sweep(self._config.grace_s):
-            self._journal.lapsed_s[container] = self._clock.s
-        self._change_pool()
+        self._sweep()
         self._after(self._config.heartbeat_s, _HOUSEKEEPING, self._watch)
 
     def _change_pool(self) -> None:
-        self._pool.decide(self._storage.demand(), self._launched, self._launch, self._clock.s)
+        demand = self._storage.demand()
+        if demand.next_due_s < self._due_s:
+            self._due_s = demand.next_due_s
+            self._at(max(self._clock.s, self._due_s), _HOUSEKEEPING, self._sweep_due)
+        self._pool.decide(demand, self._launched, self._launch, self._clock.s)
+
+    def _sweep_due(self) -> None:
+        self._due_s = math.inf
+        self._sweep()
+
+    def _sweep(self) -> None:
+        for container in self._storage.sweep(self._config.grace_s):
+            self._journal.lapsed_s[container] = self._clock.s
+        self._change_pool()
 
     def _launch(self, pool: str) -> None:
         config, model, ordinal = self._config, self._model, self._journal.containers

@@ -10,7 +10,7 @@ from typing import Any
 
 from faaslab.errors import PlanError
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Instructions, Plan, Saving, check_plan
-from faaslab.planners.parts import clustering, preload
+from faaslab.planners.parts import clustering, preload, prewarm, streaming
 from faaslab.planners.planner import PlanContext
 from faaslab.policy.optimization import Optimization, works
 from faaslab.simulate.montecarlo import SEARCH_DRAWS
@@ -20,7 +20,12 @@ CLUSTERING = ("fan_out_clustering", "fan_in_clustering", "delayed_io")
 ORDER = (*CLUSTERING, "streaming", "preload", "task_dup", "prewarm")
 """In which optimizations are applied, one's own before the last: each sees what those before it have changed."""
 Part = Callable[[DagView, Plan, PlanContext], Plan]
-PARTS: Mapping[str, Part] = {**dict.fromkeys(CLUSTERING, clustering.apply), "preload": preload.apply}
+PARTS: Mapping[str, Part] = {
+    **dict.fromkeys(CLUSTERING, clustering.apply),
+    "preload": preload.apply,
+    "streaming": streaming.apply,
+    "prewarm": prewarm.apply,
+}
 """The planning part of each shipped optimization that is not always on."""
 PARTS_OF_COMPOSING = 4
 """What part of the budget composing may take."""

@@ -63,15 +63,12 @@ class Wukong:
             raise PlanError(
                 f"Wukong has threshold_bytes={threshold_bytes!r} and threshold_s={threshold_s!r}; give one of them"
             )
-        self.name = "wukong"
-        if threshold_bytes is not None:
-            self.name = f"wukong {threshold_bytes / 1e6:g} MB"
-        elif threshold_s is not None:
-            self.name = f"wukong {threshold_s:g} s"
+        given = threshold_bytes if threshold_s is None else threshold_s
         self._threshold_s = threshold_s
-        self._policy = None
-        if threshold_bytes is not None or threshold_s is not None:
-            self._policy = Clustering(threshold_bytes or threshold_s or 0.0, fan_out, fan_in, delay, wait_s)
+        self._policy = None if given is None else Clustering(given, fan_out, fan_in, delay, wait_s)
+        self.name = "wukong"
+        if given is not None:
+            self.name += f" {given / 1e6:g} MB" if threshold_s is None else f" {given:g} s"
 
     def plan(self, dag: DagView, ctx: PlanContext, /) -> Plan:
         """Return the plan; see the module's fidelity card."""

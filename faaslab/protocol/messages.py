@@ -4,6 +4,7 @@ Tasks are indices into the DAG; bytes in ``parts``, ``inputs`` and ``output`` ar
 ``payload``).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -102,13 +103,29 @@ class Successor:
 
 
 @dataclass(frozen=True, slots=True)
+class EmptyInvocations:
+    """Empty invocations that overlap: as many containers are to be warm afterwards. They run no task.
+
+    Attributes:
+        name: Of the batch, the same whoever sends it: a second time it changes nothing. See ``empty_name``.
+        pool: Image and size.
+        delay_s: How long after this message they are sent.
+        count: How many.
+    """
+
+    name: str
+    pool: str
+    delay_s: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """What one finished task changes, applied as a whole by one store call.
 
     Attributes:
         task: The finished task; -1: none, only end or report.
         output: Framed payload or blob reference; None: kept by the worker, nobody else needs it.
-        streamed: All who need the output have received it while it was written; there is none to store.
         must_store: Store even if all successors are taken by this worker (impure tasks).
         sink: The client asked for this output.
         successors: Tasks that wait for it and are not certain to run in this invocation.
@@ -116,6 +133,7 @@ class Completion:
             those that need nothing else are taken as if it had arrived. ``run``: the worker holds it for the others,
             if it has something to run and none of them is ready; ``check``: it stores it by another call.
         held_bytes: Size of an output that may be held.
+        streamed: All who need the output have received it while it was written; there is none to store.
         take: How many successors that become ready this invocation wants to run itself, first ones first.
         remaining: Tasks that this invocation would still have to run if it were restarted now, those whose outputs it
             holds included; of a planned worker those that are decided at run time.
@@ -127,6 +145,7 @@ class Completion:
         number: Position of this call among those of its container, from 1; a call that a later one has overtaken on
             the network is refused, since it would put back the record of what the invocation still has to do. The same
             number again is the same call again. 0: not numbered.
+        prewarms: Empty invocations that follow the task.
     """
 
     claim: Claim
@@ -135,7 +154,6 @@ class Completion:
     output_bytes: int = 0
     started_s: float = 0.0
     must_store: bool = False
-    streamed: bool = False
     sink: bool = False
     successors: tuple[Successor, ...] = ()
     take: int = 0
@@ -145,6 +163,8 @@ class Completion:
     number: int = 0
     hold: str = "no"
     held_bytes: int = 0
+    streamed: bool = False
+    prewarms: tuple[EmptyInvocations, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +182,8 @@ class Reply:
         attempt: After a failure: how often the task has failed.
         held: Successors for which this invocation now holds the output.
         due: Tasks whose outputs it has to store and to arrive with now: for somebody who is ready otherwise.
+        refused: Nothing was done: of those to whom the output was streamed not all are there any more, so that it has
+            to be stored.
     """
 
     taken: tuple[int, ...] = ()
@@ -173,6 +195,7 @@ class Reply:
     attempt: int = 0
     held: tuple[int, ...] = ()
     due: tuple[int, ...] = ()
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +231,9 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Suspension:
     """A waiting worker that gives up its slot until ``gate`` is ready; ``outputs`` are what it kept for others.
+
+    Among them may be outputs that were streamed to it. They are stored only if their producers have told that they
+    were: whoever finds one stored must be able to rely on its having arrived.
 
     It was asked to, or its plan says so.
     """
@@ -295,6 +321,7 @@ class RunSpec:
         ride: Digests of the parts that ride inside invocations; the others are fetched once per container.
         sinks: Tasks whose outputs the client asked for.
         cuts: Invocation -> digest of the part of a large DAG that it can still reach, which rides along in its place.
+        prewarms: Empty invocations that need no task to have completed.
         timed: Remember when outputs were stored: workers ask (``Storage.look``) since some tasks may be computed twice.
     """
 
@@ -309,6 +336,7 @@ class RunSpec:
     max_lapses: int
     events: bytes = b""
     cuts: Mapping[str, str] = field(default_factory=dict)
+    prewarms: tuple[EmptyInvocations, ...] = ()
     timed: bool = False
 
 
@@ -336,11 +364,14 @@ class Demand:
     """What the gateway needs to know.
 
     Attributes:
-        pending: Invocations that wait for a container, by pool.
+        pending: Invocations that wait for a container, by pool; empty ones are counted in ``empty``.
         idle: Idle containers by pool.
         containers: Registered containers, by id, with their pool.
         waiting: Containers whose invocation waits for an input, longest first.
-        assigned: Containers that have an invocation.
+        assigned: Containers that have an invocation; not those that have an empty one.
+        empty: Empty invocations that wait for a new container, by pool.
+        warming: Containers that have an empty invocation: they are about to ask for work.
+        next_due_s: When the next sweep has something to dispatch, on the store's clock; infinite: nothing is due.
     """
 
     pending: Mapping[str, int]
@@ -348,10 +379,20 @@ class Demand:
     containers: Mapping[str, str]
     waiting: tuple[str, ...]
     assigned: frozenset[str] = frozenset()
+    empty: Mapping[str, int] = field(default_factory=dict)
+    warming: frozenset[str] = frozenset()
+    next_due_s: float = field(default=math.inf, compare=False)
 
 
 RUN_TIME = "~"
 """First character of invocations that no plan names: ``~<task>``, after the task they start with."""
+EMPTY = "!"
+"""First character of empty invocations, which no run waits for: ``!<after>.<position>.<number>``."""
+
+
+def empty_name(after: int, position: int) -> str:
+    """Return the name of a batch of empty invocations: the ``position``-th that follows a task, -1: the submission."""
+    return f"{EMPTY}{after if after >= 0 else ''}.{position}"
 
 
 def pool_of(image: str, size_mib: int) -> str:

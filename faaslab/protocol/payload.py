@@ -93,7 +93,7 @@ class Codec:
         head = _HEAD.pack(FRAME, self.signature(data), len(data), len(views))
         return Payload(head + lengths + data, views)
 
-    def loads(self, frame: bytes | bytearray | memoryview) -> Any:
+    def loads(self, frame: bytes | memoryview) -> Any:
         """Return a private copy of the value in a frame; its buffers are writable and shared with nobody.
 
         Raises:
@@ -165,7 +165,7 @@ def read_reference(output: bytes) -> Reference | None:
     return Reference(key.decode(), int(chunks), int(nbytes))
 
 
-def cut(data: bytes | bytearray | memoryview, size_bytes: int) -> Iterator[memoryview]:
+def cut(data: bytes | memoryview, size_bytes: int) -> Iterator[memoryview]:
     """Yield views of ``data`` of at most ``size_bytes``."""
     view = memoryview(data)
     for start in range(0, view.nbytes, size_bytes):
@@ -182,7 +182,7 @@ def mark_own(number: int, data: bytes) -> bytes:
     return b"".join((OWN, bytes((number,)), data))
 
 
-def read_own(output: bytes | bytearray) -> tuple[int, bytes] | None:
+def read_own(output: bytes | memoryview) -> tuple[int, bytes] | None:
     """Return the number of the optimization that made this of a frame, and what it made; None: it is a frame."""
     return (output[2], bytes(output[3:])) if output[:2] == OWN else None
 

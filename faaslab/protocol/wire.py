@@ -455,6 +455,12 @@ class WorkerDag:
         """Return size in MiB, delay in seconds and count of the empty invocations that follow a task."""
         return self._prewarms.get(after, ())
 
+    def digests_at(self, size_mib: int) -> tuple[str, ...]:
+        """Return the digests of all code that containers of a size may need: functions, policy, own optimizations."""
+        kinds = {kind: None for kind, size in zip(self._kind_of, self._size_mib_of, strict=True) if size == size_mib}
+        functions = [self._digests[self._structure.kinds[kind][0]] for kind in kinds]
+        return tuple(dict.fromkeys((*functions, *filter(None, (self.policy, self.own)))))
+
     def order(self, worker: str) -> tuple[int, ...]:
         """Return a planned worker's tasks in the order it runs them."""
         return self._orders[worker]

@@ -8,7 +8,8 @@ task's index alone, so another plan meets the same luck. A run draws from normal
 The time of a task is its median times ``exp`` of the sum of what its run, its worker and itself have drawn, each as
 much as ``Spread`` says. A worker's luck is that of its first task; one that is decided at run time is known as far as
 its tasks follow each other under any luck, else each task counts as on a worker of its own. Starts of containers, in
-their order, take two numbers each task, as there are at most two containers for each. Transfers and invocations
+their order, take two numbers each task, as there are at most two containers for each; those that only empty invocations
+make possible take theirs from the end. Transfers and invocations
 scatter as the platform says; how they are split into latency and bytes does not matter for that. What only the course
 of a run makes necessary, such as fetching again after a slot was given up, takes its median.
 """
@@ -130,18 +131,19 @@ def drawn_runs(
     head = np.array(_heads(placement))
     consumer = np.asarray(placement.arrays[14], dtype=int)
     base = {name: np.asarray(getattr(middle, name), dtype=float) for name in Drawn.__slots__}
+    more = placement.capacity - (_END - _COLD) * count
     at_once = max(1, CHUNK // (1 + _END * count))
     for first in range(0, len(runs), at_once):
-        numbers = np.stack([draws.normal(1 + _END * count) for draws in runs[first : first + at_once]])
+        numbers = np.stack([draws.normal(1 + _END * count + more) for draws in runs[first : first + at_once]])
         np.clip(numbers, -FARTHEST, FARTHEST, out=numbers)
-        luck = numbers[:, 1:].reshape(len(numbers), count, _END)
+        luck = numbers[:, 1 : 1 + _END * count].reshape(len(numbers), count, _END)
         logs = of_run * student_t(numbers[:, :1], degrees)
         if of_worker.any():
             logs += of_worker * student_t(luck[:, head, _WORKER], degrees)
         logs += of_task * student_t(luck[:, :, _TASK], degrees)
         factors: dict[str, Any] = {"exec_s": np.exp(logs)}
         if profile.cold_start_sigma:
-            starts = luck[:, :, _COLD:].reshape(len(numbers), -1)[:, : placement.capacity]
+            starts = np.hstack([luck[:, :, _COLD:].reshape(len(numbers), -1), numbers[:, 1 + _END * count :]])
             factors["cold_s"] = np.exp(profile.cold_start_sigma * starts)
         if profile.invocation_sigma:
             factors["invocation_s"] = np.exp(profile.invocation_sigma * luck[:, :, _INVOCATION])

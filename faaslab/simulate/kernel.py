@@ -3,13 +3,14 @@
 ::
 
     (time, kind, id)   STORE    a task's output and announcements reach the store   ROOT   the client invokes
-                       BOOT     a new container aids for work                       LEAVE  an evicted container is gone
+                       BOOT     a new container asks for work                       LEAVE  an evicted container is gone
                        SUSPEND  a waiting worker is to give up its slot             BEGIN  a task shares the cores
                        YIELD    it has done so                                      CALL   a task is asked for
                        WATCH    an assistant asks what is stored                    TAKE   it finds what was preloaded
                        PICK     an assistant goes on
     HOLD     a task's worker asks who is ready       RELEASE  what it held reaches the store
     ASK      it asks what has become of that         LET_GO   it has waited for that long enough
+    PREWARM  empty invocations are sent                   WARM     one has loaded all code
 
     turn to a task ─► wait for what others make ─► fetch ─► execute ─► put ─► STORE ─► next task, or the slot is free
 
@@ -32,6 +33,7 @@ import math
 from typing import Any
 
 STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND, CALL, TAKE, WATCH, PICK, HOLD, RELEASE, ASK, LET_GO = range(15)
+PREWARM, WARM = 15, 16
 CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
 """Why a task did not start earlier; see ``Simulation.why``."""
 SENT, HERE, EARLY = 1, 2, 3
@@ -91,6 +93,11 @@ def run_events(
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
     i_yielded, i_waited_s, i_told_s = instances[8:]
     capacity = len(i_first)
+    prewarm_after, prewarm_pool, prewarm_delay_s, prewarm_count, prewarm_latency_s = extra[3]
+    has_prewarms = len(prewarm_after) > 0
+    # Those that follow each task, as linked lists; those that follow none are on the heap.
+    first_prewarm = [-1] * (len(exec_s) if has_prewarms else 1)
+    next_prewarm = [-1] * (len(prewarm_after) + 1)
     # Ready tasks that an instance has taken, and has not turned to yet: the uppermost, and which is below it.
     uppermost = [-1] * capacity
     below = [-1] * len(exec_s)
@@ -168,6 +175,11 @@ def run_events(
     c_until_s = [0.0] * capacity
     c_newer = [-1] * capacity
     c_older = [-1] * capacity
+    empty_head = [-1] * pools
+    empty_tail = [-1] * pools
+    empties = [0] * pools
+    warming = [0] * pools
+    empty_pending = 0
     oldest = [-1] * pools
     newest = [-1] * pools
     idle = [0] * pools
@@ -187,6 +199,13 @@ def run_events(
     matched.pop()
     going = [(0, 0.0, _TURN)]
     going.pop()
+    for number in range(len(prewarm_after) - 1, -1, -1):
+        task = prewarm_after[number]
+        if task >= 0:
+            next_prewarm[number] = first_prewarm[task]
+            first_prewarm[task] = number
+        else:
+            heapq.heappush(heap, (submit_s + prewarm_delay_s[number], PREWARM, number))
     while sinks_left > 0 and (len(heap) > 0 or len(shares) > 0):
         free = by = ended = last = stepping = ringing = -1
         again_s = 0.0
@@ -239,6 +258,11 @@ def run_events(
                 if is_sink[task]:
                     sinks_left -= 1
                     makespan_s = now_s
+                if has_prewarms:
+                    number = first_prewarm[task]
+                    while number >= 0:
+                        heapq.heappush(heap, (now_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
                 again_s = now_s + half_s
                 if has_policy:
                     stepping = i
@@ -340,6 +364,41 @@ def run_events(
                     if worker_of[task] < 0 or position[task] == 0:
                         invoked.append(task)
                     key += 1
+            elif kind == PREWARM:
+                pool = prewarm_pool[key]
+                for _ in range(prewarm_count[key]):
+                    i = count
+                    count += 1
+                    i_first[i] = -1 - key
+                    i_requested[i] = now_s
+                    i_by[i] = -1
+                    container = newest[pool]
+                    if container >= 0 and c_until_s[container] <= now_s:
+                        alive -= idle[pool]
+                        alive_cpus -= idle[pool] * pool_cpus[pool]
+                        alive_gb -= idle[pool] * pool_gb[pool]
+                        idle[pool] = 0
+                        oldest[pool] = newest[pool] = container = -1
+                    if container >= 0:
+                        idle[pool] -= 1
+                        newest[pool] = c_older[container]
+                        if newest[pool] >= 0:
+                            c_newer[newest[pool]] = -1
+                        else:
+                            oldest[pool] = -1
+                        matched.append((i, container))
+                    else:
+                        if empty_tail[pool] >= 0:
+                            i_after[empty_tail[pool]] = i
+                        else:
+                            empty_head[pool] = i
+                        empty_tail[pool] = i
+                        empties[pool] += 1
+                        empty_pending += 1
+            elif kind == WARM:
+                ended = key
+                free = i_container[ended]
+                warming[c_pool[free]] -= 1
             elif kind == CALL:
                 task = key
                 owner = worker_of[task]
@@ -349,8 +408,9 @@ def run_events(
                 carried_s = 0.0
                 room_left = room_bytes
                 for edge in range(up_from[task], up_from[task + 1]):
-                    at_hand[edge] = HERE if touch[edge] >= base else 0
-                    if touch[edge] >= base or shelf[edge] == _ITS:
+                    is_here = touch[edge] >= base or (has_policy and hand_of[edge] == instance_of[task])
+                    at_hand[edge] = HERE if is_here else 0
+                    if is_here or shelf[edge] == _ITS:
                         continue
                     left += 1
                     size = frame_bytes[up_task[edge]]
@@ -509,6 +569,10 @@ def run_events(
                 start, stop = out_from[task], out_from[task + 1]
                 if kind == HOLD:
                     stepping = i
+                    number = first_prewarm[task] if has_prewarms else -1
+                    while number >= 0:
+                        heapq.heappush(heap, (now_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
                     needed = 0
                     for edge in range(start, stop):
                         other = out_task[edge]
@@ -658,6 +722,8 @@ def run_events(
             if kind == ASK and quiet[task] >= 0:
                 other = quiet[task]
                 last_run[i] = task
+                stacked[other] = STACKED
+                at_hand[up_from[other]] = HERE
                 below[other] = uppermost[i]
                 on_stack_of[other] = i
                 uppermost[i] = other
@@ -714,6 +780,8 @@ def run_events(
                     stacked[other] = 1
                     for edge in range(up_from[other], up_from[other + 1]):
                         kept = up_task[edge]
+                        if kept == task:
+                            at_hand[edge] = HERE
                         if at_hand[edge] == HERE:
                             continue
                         for at in range(next_from[kept], next_from[kept + 1]):
@@ -784,7 +852,7 @@ def run_events(
                     letting[i] = 1
                     victim = held_first[i]
                 elif uppermost[i] < 0:
-                    i_waits[i] = held_first[i]
+                    i_waits[i] = last_run[i]
                     waits_since_s[i] = again_s
                     waited_until_s[i_waits[i]] = again_s + waited_s
                     heapq.heappush(heap, (again_s + waited_s, LET_GO, i_waits[i]))
@@ -869,6 +937,15 @@ def run_events(
                     oldest[pool] = -1
                 matched.append((i, container))
             else:
+                if empties[pool] > 0:
+                    # It takes the place of an empty one: see ``storage.memory``.
+                    other = empty_head[pool]
+                    empty_head[pool] = i_after[other]
+                    if i_after[other] < 0:
+                        empty_tail[pool] = -1
+                    empties[pool] -= 1
+                    empty_pending -= 1
+                    i_ended[other] = now_s
                 if queue_tail[pool] >= 0:
                     i_after[queue_tail[pool]] = i
                 else:
@@ -885,7 +962,8 @@ def run_events(
             if ended >= 0:
                 if early:
                     aids[ended] = 0
-                c_last[free] = last
+                if last >= 0:
+                    c_last[free] = last
                 i_ended[ended] = now_s
                 wall_s = now_s - (i_launched[ended] if bill_cold else i_started[ended])
                 billed_gb_s = pool_gb[pool] * (max(0, math.ceil(wall_s / step_s - BILLING_NOISE)) * step_s)
@@ -898,6 +976,14 @@ def run_events(
                     queue_tail[pool] = -1
                 queued[pool] -= 1
                 pending -= 1
+                matched.append((i, free))
+            elif ended < 0 and empties[pool] > 0:
+                i = empty_head[pool]
+                empty_head[pool] = i_after[i]
+                if i_after[i] < 0:
+                    empty_tail[pool] = -1
+                empties[pool] -= 1
+                empty_pending -= 1
                 matched.append((i, free))
             else:
                 c_until_s[free] = now_s + latency_s + keep_s
@@ -912,6 +998,18 @@ def run_events(
 
         for i, container in matched:
             task = i_first[i]
+            if task < 0:
+                number = -1 - task
+                i_container[i] = container
+                began_s = max(now_s + half_s, i_requested[i] + prewarm_latency_s[number])
+                i_started[i] = i_launched[i] = began_s
+                if c_used[container] == 0 and i_requested[i] <= c_ready_s[container]:
+                    i_cold[i] = 1
+                    i_launched[i] = max(i_requested[i], began_s - (cold_s[container] + latency_s))
+                c_used[container] = 1
+                warming[prewarm_pool[number]] += 1
+                heapq.heappush(heap, (began_s + half_s, WARM, i))
+                continue
             resumed = worker_of[task] >= 0 and position[task] > 0
             arrived_s = now_s + half_s + (carry_s[task] if worker_of[task] < 0 else 0.0)
             began_s = max(arrived_s, i_requested[i] + invocation_s[task])
@@ -1045,9 +1143,17 @@ def run_events(
                 if has_policy and (held_first[i] >= 0 or given_first[i] >= 0):
                     flushed_s[i] = at_s
                     heapq.heappush(heap, (at_s + half_s, ASK, task))
+                    number = first_prewarm[task] if has_prewarms else -1
+                    while number >= 0:
+                        heapq.heappush(heap, (at_s + half_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
                     break
-                if at_s >= flushed_s[i] + FLUSH_S:
+                number = first_prewarm[task] if has_prewarms else -1
+                if number >= 0 or at_s >= flushed_s[i] + FLUSH_S:
                     flushed_s[i] = at_s
+                    while number >= 0:
+                        heapq.heappush(heap, (at_s + half_s + prewarm_delay_s[number], PREWARM, number))
+                        number = next_prewarm[number]
                     at_s += latency_s
                 instance_of[other] = i
                 before[other] = via[other] = task
@@ -1071,7 +1177,7 @@ def run_events(
             for pool in range(pools - 1, -1, -1):
                 need_cpus = pool_cpus[pool]
                 need_gb = pool_gb[pool]
-                needed = queued[pool] - booting[pool]
+                needed = queued[pool] - booting[pool] - warming[pool]
                 while needed > 0:
                     fits = min(needed, slots, int(cpus // need_cpus), int(gb // need_gb))
                     if fits < 1:
@@ -1165,4 +1271,52 @@ def run_events(
                     gb -= need_gb
                 if stuck:
                     break
+
+        # Empty invocations get new containers while the limits allow, and nobody waits for room.
+        if empty_pending > 0:
+            stuck = False
+            for pool in range(pools):
+                stuck = stuck or queued[pool] - booting[pool] - warming[pool] > 0
+            for pool in range(pools):
+                needed = empties[pool] - max(0, booting[pool] - max(0, queued[pool] - warming[pool]))
+                if stuck or needed <= 0:
+                    continue
+                for other in range(pools):
+                    while oldest[other] >= 0 and c_until_s[oldest[other]] <= now_s:
+                        container = oldest[other]
+                        oldest[other] = c_newer[container]
+                        if oldest[other] >= 0:
+                            c_older[oldest[other]] = -1
+                        else:
+                            newest[other] = -1
+                        idle[other] -= 1
+                        alive -= 1
+                        alive_cpus -= pool_cpus[other]
+                        alive_gb -= pool_gb[other]
+                room = min(int((most_cpus - alive_cpus) // pool_cpus[pool]), int((most_gb - alive_gb) // pool_gb[pool]))
+                fits = min(needed, concurrency - alive, room)
+                if fits < 1:
+                    continue
+                for container in range(containers, containers + fits):
+                    c_pool[container] = pool
+                    c_ready_s[container] = now_s + cold_s[container] + latency_s
+                    heapq.heappush(heap, (c_ready_s[container] + half_s, BOOT, container))
+                booting[pool] += fits
+                containers += fits
+                alive += fits
+                alive_cpus += fits * pool_cpus[pool]
+                alive_gb += fits * pool_gb[pool]
+
+    # What still makes containers warm ends with the run, and never comes to tell of it.
+    for i in range(count if has_prewarms else 0):
+        if i_first[i] < 0 and i_container[i] >= 0 and i_ended[i] == 0.0:
+            i_cold[i] = 0
+            i_started[i] = i_launched[i] = i_requested[i]
+            i_ended[i] = makespan_s
+            wall_s = makespan_s - i_requested[i]
+            billed_gb_s = pool_gb[c_pool[i_container[i]]] * (
+                max(0, math.ceil(wall_s / step_s - BILLING_NOISE)) * step_s
+            )
+            gb_seconds += billed_gb_s
+            cost_usd += billed_gb_s * usd_gb_s + usd_request
     return makespan_s, cost_usd, gb_seconds, count, containers, sinks_left

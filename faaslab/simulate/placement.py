@@ -458,11 +458,11 @@ def place_layout(
         ),
         changing=(missing, waits, carry_s, fetch_s),
         # Each wait of a planned worker can end its instance, and its plan makes it wait at most once for each task.
-        capacity=2 * count,
+        capacity=2 * count + sum(one.count for one in layout.instructions.prewarms),
         rides=rides,
         extra=(
             _preloaded(flat, layout, (touch, quiet, fetch_s, kept_s), column, filled),
-            *_instructed(layout, column, filled),
+            *_instructed(layout, profile.invocation_latency_s, column, filled),
             (undo_s,),
             (
                 column(layout.holds[0]),
@@ -555,7 +555,10 @@ def _preloaded(
 
 
 def _instructed(
-    layout: Layout, column: Callable[[Sequence[Any]], Any], filled: Callable[[int, Any], Any]
+    layout: Layout,
+    invocation_s: float,
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
 ) -> tuple[tuple[Any, ...], ...]:
     """Return what the instructions say as columns: streams, duplicates, prewarms."""
     told, count = layout.instructions, len(layout.exec_s)
@@ -578,6 +581,7 @@ def _instructed(
             column([pool[one.size_mib] for one in prewarms]),
             column([float(one.delay_s) for one in prewarms] or filled(0, 0.0)),
             column([one.count for one in prewarms]),
+            filled(len(prewarms), float(invocation_s)),
         ),
     )
 

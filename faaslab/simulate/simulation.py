@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RUN_TIME = "~"
 """First character of workers that no plan names: ``~<task>``, as in real runs."""
+EMPTY = "!"
+"""First character of empty invocations: ``!<after>.<position>.<number>``, as in real runs."""
 _SOURCES = ("store", "inline", "local", "preload")
 """By what the kernel says of an input of a task that finds some at hand."""
 _WHY = ("client", "cold", "queue", "local", "remote")
@@ -28,14 +30,14 @@ class SimulatedWorker:
     Attributes:
         invocation: Name of the plan's worker, or ``~<task>``.
         attempt: Above 1 if it had given up its slot while it waited, as planned or because it was asked to.
-        container: Number of its container.
+        container: Number of its container; -1: an empty one whose place another took before there was a container.
         size_mib: Its size.
         cold: Whether the container was new.
         requested_s: When it was asked for.
         launched_s: When its container began to start (cold), or it began (warm): billing begins, as prices say.
         started_s: When it began.
         ended_s: When its slot was free again.
-        tasks: What it ran, in order.
+        tasks: What it ran, in order; none: it was to make its container warm.
     """
 
     invocation: str
@@ -132,9 +134,23 @@ class Simulation:
         return tuple(reversed(path))
 
     @cached_property
+    def _prewarms(self) -> list[tuple[str, int]]:
+        """Return name and size in MiB of each batch of empty invocations."""
+        after_of, pool_of = map(listed, self.placement.extra[3][:2])
+        positions: dict[int, int] = {}
+        named = []
+        for after, pool in zip(after_of, pool_of, strict=True):
+            position = positions[after] = positions.get(after, -1) + 1
+            named.append((f"{EMPTY}{after if after >= 0 else ''}.{position}", self.placement.sizes_mib[pool]))
+        return named
+
+    @cached_property
     def cold_starts(self) -> int:
-        """How many invocations waited for a new container."""
-        return int(sum(self.instances[6][: self.invocations]))
+        """How many invocations with tasks waited for a new container."""
+        if not self._prewarms:
+            return int(sum(self.instances[6][: self.invocations]))
+        first, cold = self.instances[0], self.instances[6]
+        return sum(int(cold[i]) for i in range(self.invocations) if first[i] >= 0)
 
     @cached_property
     def stored_bytes(self) -> int:
@@ -197,20 +213,27 @@ class Simulation:
                 after[before] = task
         first, requested, launched, started, ended, container, cold, *_ = self.instances
         attempts: dict[str, int] = {}
+        numbers: dict[str, int] = {}
         found = []
         for i in range(self.invocations):
-            worker = placed.worker_of[first[i]]
-            name = placed.workers[worker] if worker >= 0 else f"{RUN_TIME}{first[i]}"
+            if first[i] < 0:
+                batch, size_mib = self._prewarms[-1 - first[i]]
+                numbers[batch] = numbers.get(batch, -1) + 1
+                name, tasks = f"{batch}.{numbers[batch]}", []
+            else:
+                worker = placed.worker_of[first[i]]
+                name = placed.workers[worker] if worker >= 0 else f"{RUN_TIME}{first[i]}"
+                size_mib = placed.sizes_mib[placed.arrays[1][first[i]]]
+                tasks = [int(first[i])]
+                while after[tasks[-1]] >= 0:
+                    tasks.append(after[tasks[-1]])
             attempts[name] = attempts.get(name, 0) + 1
-            tasks = [int(first[i])]
-            while after[tasks[-1]] >= 0:
-                tasks.append(after[tasks[-1]])
             found.append(
                 SimulatedWorker(
                     invocation=name,
                     attempt=attempts[name],
                     container=int(container[i]),
-                    size_mib=placed.sizes_mib[placed.arrays[1][first[i]]],
+                    size_mib=size_mib,
                     cold=bool(cold[i]),
                     requested_s=float(requested[i]),
                     launched_s=float(launched[i]),

@@ -11,7 +11,7 @@ from faaslab.errors import PlanError
 from faaslab.model.prices import Prices
 from faaslab.plan.report import policy_text
 from faaslab.simulate.kernel import PRELOADED
-from faaslab.simulate.simulation import Simulation
+from faaslab.simulate.simulation import EMPTY, RUN_TIME, Simulation
 from faaslab.trace import Trace
 from faaslab.trace.events import (
     AnyEvent,
@@ -20,6 +20,7 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     OutputStored,
+    Prewarmed,
     RunEnded,
     RunSubmitted,
     TaskExecuted,
@@ -74,11 +75,25 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
     instance_of = simulation.tasks[5]
     latency_s = placement.platform.profile.store_latency_s
     for i, worker in enumerate(workers):
-        planned = not worker.invocation.startswith("~")
+        empty = worker.invocation.startswith(EMPTY)
+        planned = empty or not worker.invocation.startswith(RUN_TIME)
         first = worker.tasks[:1] if worker.tasks else ()
-        by = "yield" if by_of[i] <= -2 else workers[instance_of[by_of[i]]].invocation if by_of[i] >= 0 else ""
+        by = (
+            "prewarm"
+            if empty
+            else "yield"
+            if by_of[i] <= -2
+            else workers[instance_of[by_of[i]]].invocation
+            if by_of[i] >= 0
+            else ""
+        )
         name, attempt, container = worker.invocation, worker.attempt, f"{LAUNCHER}-{worker.container}"
         yield InvocationRequested(worker.requested_s, name, attempt, () if planned else first, worker.size_mib, by)
+        if worker.container < 0:
+            if worker.ended_s > 0:
+                since_s = worker.ended_s - worker.requested_s
+                yield Prewarmed(worker.ended_s, name, "", worker.size_mib, "reserved", since_s)
+            continue
         phases_s: dict[str, float] = {}
         if worker.cold:
             phases_s = {"boot": float(simulation.cold_s[worker.container]), "ready": latency_s}
@@ -99,12 +114,16 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
             rode,
             phases_s,
         )
+        if empty and worker.ended_s < end_s:
+            how, took_s = "started" if worker.cold else "refreshed", worker.started_s - worker.requested_s
+            yield Prewarmed(worker.started_s, name, container, worker.size_mib, how, took_s)
         for place, task in enumerate(worker.tasks):
             following = worker.tasks[place + 1] if place + 1 < len(worker.tasks) else -1
             yield from _task_events(simulation, task, following, name, attempt, container)
         if yielded[i] >= 0:
             yield WorkerWaited(float(told_s[i]), name, int(yielded[i]), float(waited_s[i]))
-        yield WorkerExited(worker.ended_s, name, attempt, container, "yielded" if yielded[i] >= 0 else "ended")
+        reason = "yielded" if yielded[i] >= 0 else "finished" if empty and worker.ended_s >= end_s else "ended"
+        yield WorkerExited(worker.ended_s, name, attempt, container, reason)
     yield RunEnded(end_s, "finished")
 
 
@@ -138,6 +157,9 @@ def _task_events(
     yield TaskExecuted(finish_s, task, name, duration_s, alone_s, input_bytes, queued_s=waited_s)
     size = flat.output_bytes[task]
     quiet = placement.arrays[8][task] >= 0
+    ended_s, waits_s = simulation.tasks[15:17]
+    if len(waits_s) and waits_s[task] > 0:
+        yield WorkerWaited(float(ended_s[task]), name, -1, float(waits_s[task]))
     if len(placement.extra[5][0]) and placement.extra[5][0][task] > 0 and not quiet:
         yield from _held_events(simulation, task, following, name)
         return
@@ -151,11 +173,9 @@ def _held_events(simulation: Simulation, task: int, following: int, name: str) -
     """Yield what became of an output that was not stored at once."""
     size = simulation.placement.flat.output_bytes[task]
     visible_s = float(simulation.visible_s[task])
-    held_s, release_s, until_s, waited_s = (float(column[task]) for column in simulation.tasks[13:17])
+    held_s, release_s = (float(column[task]) for column in simulation.tasks[13:15])
     if held_s < math.inf:
         yield OutputHeld(held_s, task, name, size)
-    if waited_s > 0:
-        yield WorkerWaited(until_s, name, task, waited_s)
     if visible_s < math.inf:
         yield OutputStored(visible_s, task, name, size, visible_s - release_s)
     else:

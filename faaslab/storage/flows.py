@@ -55,6 +55,11 @@ class Flow:
                 acked.append(position)
         return FlowState(len(acked), self.instead, min(acked, default=0), self.freed)
 
+    def is_received(self, condition: Callable[[Watcher], str]) -> bool:
+        """Return whether all of it is where it is needed, so that it need not be stored; see ``state``."""
+        state = self.state(condition)
+        return state.instead and state.acked == self.offer.chunks
+
     def acknowledge(self, consumer: Watcher, position: int) -> list[int]:
         """Take note of how many chunks a consumer has; returns those that can go."""
         if self.acked.get(consumer, -1) >= 0:

@@ -1,5 +1,6 @@
 """A store in this process: the model of what the Redis scripts do, and the store of inline and virtual runs."""
 
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,10 +10,12 @@ from types import MappingProxyType
 from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.protocol.clock import Clock, WallClock
 from faaslab.protocol.messages import (
+    EMPTY,
     RUN_TIME,
     Claim,
     Completion,
     Demand,
+    EmptyInvocations,
     Failure,
     FlowState,
     Invocation,
@@ -38,6 +41,7 @@ from faaslab.trace.events import (
     ContainerExited,
     InvocationRequested,
     OutputStored,
+    Prewarmed,
     RunEnded,
     TaskFailed,
     WorkerExited,
@@ -142,6 +146,7 @@ class MemoryStorage(Storage):
         self._clients: dict[str, float] = {}
         self._idle: dict[str, list[str]] = {}
         self._pending: dict[str, deque[tuple[str, str, int]]] = {}
+        self._empty: dict[str, deque[tuple[str, str, int]]] = {}
         self._due: list[tuple[float, str, str, int]] = []
         self._waiting: dict[str, float] = {}
         self._demand = 0
@@ -162,6 +167,7 @@ class MemoryStorage(Storage):
                 for task in start.tasks:
                     run.owner[task] = start.invocation
                 self._activate(run, start.invocation, by="")
+            self._prewarm(run, spec.prewarms)
             self._publish(run, spec.events)
             self._changed.notify_all()
 
@@ -239,7 +245,7 @@ class MemoryStorage(Storage):
     def next(self, container: str) -> Invocation | None:
         """See ``Storage``."""
         with self._changed:
-            return self._next(container)
+            return self._next(container, new=True)
 
     def listen(self, container: str, cursor: str, wait_s: float) -> tuple[str, Message | None]:
         """See ``Storage``."""
@@ -285,6 +291,11 @@ class MemoryStorage(Storage):
             # What was applied before tells nothing new.
             events = b"" if again else completion.events
             invocation.number = completion.number
+            if completion.streamed:
+                flow = run.flows.get(completion.task)
+                if flow is None or not flow.is_received(self._condition_in(run)):
+                    self._publish(run, events)
+                    return Reply(refused=True)
             inputs_of: dict[int, tuple[int, ...]] = {}
             if again:
                 taken = [task for task in invocation.tasks if task not in completion.remaining]
@@ -306,6 +317,7 @@ class MemoryStorage(Storage):
                     self._ready(run, successor, inputs_of[successor.task], me)
                 invocation.tasks = (*completion.remaining, *taken)
                 invocation.inputs_of = ()
+                self._prewarm(run, completion.prewarms)
             held, due = self._open(run, invocation, completion)
             wanted = dict.fromkeys(u for task in taken for u in inputs_of.get(task, ()) if u != completion.task)
             due = tuple(dict.fromkeys((*invocation.due, *due)))
@@ -348,10 +360,8 @@ class MemoryStorage(Storage):
                 invocation.state = "due"
                 invocation.attempt += 1
                 invocation.pool = failure.pool or invocation.pool
-                run.live += 1
-                self._due.append(
-                    (self._clock.now_s() + pause_s, run.spec.run, failure.claim.invocation, invocation.attempt)
-                )
+                self._count(run, failure.claim.invocation, 1)
+                self._schedule(self._clock.now_s() + pause_s, run, failure.claim.invocation)
             else:
                 self._end(run, failure.claim, "failed")
                 self._end_run(run, "failed", f"task failed|{tries}", failure.error)
@@ -426,6 +436,8 @@ class MemoryStorage(Storage):
             return
         for index in flow.acknowledge(watcher, position):
             run.blobs[key].pop(index, None)
+        if position == flow.offer.chunks:
+            run.watched.get(task, {}).pop(watcher, None)  # another attempt need not offer it to this one again
         producer = flow.producer
         if self._wanted(producer.container, (run.spec.run, producer.invocation, producer.attempt)):
             self._containers[producer.container].ring()
@@ -596,8 +608,8 @@ class MemoryStorage(Storage):
                 if run is not None and run.status == "running":
                     invocation = run.invocations[name]
                     if invocation.state == "due" and invocation.attempt == attempt:
-                        run.live -= 1
-                        self._activate(run, name, by="retry")
+                        self._count(run, name, -1)
+                        self._activate(run, name, by="prewarm" if name.startswith(EMPTY) else "retry")
                         self._publish(run)
             lapsed = sorted(
                 (state.expires_s, name) for name, state in self._containers.items() if state.expires_s <= now_s
@@ -625,10 +637,21 @@ class MemoryStorage(Storage):
         with self._changed:
             return Demand(
                 pending={pool: len(queue) for pool, queue in self._pending.items() if queue},
+                empty={pool: len(queue) for pool, queue in self._empty.items() if queue},
                 idle={pool: len(names) for pool, names in self._idle.items() if names},
                 containers={name: state.pool for name, state in self._containers.items()},
                 waiting=tuple(sorted(self._waiting, key=lambda name: (self._waiting[name], name))),
-                assigned=frozenset(name for name, state in self._containers.items() if state.assigned is not None),
+                assigned=frozenset(
+                    name
+                    for name, state in self._containers.items()
+                    if state.assigned is not None and not state.assigned[1].startswith(EMPTY)
+                ),
+                warming=frozenset(
+                    name
+                    for name, state in self._containers.items()
+                    if state.assigned is not None and state.assigned[1].startswith(EMPTY)
+                ),
+                next_due_s=min((entry[0] for entry in self._due), default=math.inf),
             )
 
     def wait_demand(self, cursor: str, wait_s: float) -> str:
@@ -671,7 +694,8 @@ class MemoryStorage(Storage):
     def leftovers(self) -> list[str]:
         """See ``Storage``."""
         with self._changed:
-            pending = [f"pending:{entry[0]}" for queue in self._pending.values() for entry in queue]
+            queues = (*self._pending.values(), *self._empty.values())
+            pending = [f"pending:{entry[0]}" for queue in queues for entry in queue]
             return [f"run:{name}" for name in self._runs] + pending + [f"due:{entry[1]}" for entry in self._due]
 
     # -- what the calls are made of (the caller holds the lock) ---------------------------------------------------
@@ -870,6 +894,9 @@ class MemoryStorage(Storage):
     def _store_kept(self, run: _Run, claim: Claim, outputs: Mapping[int, bytes]) -> None:
         """Write what a leaving worker kept for tasks that will run elsewhere."""
         for task, output in outputs.items():
+            flow = run.flows.get(task)
+            if flow is not None and flow.producer.invocation != claim.invocation and task not in run.delivered:
+                continue  # what is stored must have arrived: its producer has not told yet, and will store it
             if task not in run.outputs:
                 run.outputs[task] = output
                 run.fresh.append(OutputStored(self._clock.now_s(), task, claim.invocation, output_bytes(output)))
@@ -910,7 +937,7 @@ class MemoryStorage(Storage):
         now_s = self._clock.now_s()
         invocation.requested_s = now_s
         invocation.gate = invocation.waits_for = -1
-        run.live += 1
+        self._count(run, name, 1)
         run.fresh.append(
             InvocationRequested(
                 now_s, name, invocation.attempt, invocation.tasks, int(invocation.pool.rsplit("/", 1)[1]), by
@@ -922,8 +949,47 @@ class MemoryStorage(Storage):
             self._containers[container].push(self._assign(container, run, name))
         else:
             invocation.state = "pending"
-            self._pending.setdefault(invocation.pool, deque()).append((run.spec.run, name, invocation.attempt))
+            queues = self._pending
+            if name.startswith(EMPTY):
+                queues = self._empty
+            else:
+                self._reserve(run, invocation.pool)
+            queues.setdefault(invocation.pool, deque()).append((run.spec.run, name, invocation.attempt))
             self._demand += 1
+
+    def _count(self, run: _Run, name: str, by: int) -> None:
+        """Count an invocation that the run lives by; an empty one is none."""
+        if not name.startswith(EMPTY):
+            run.live += by
+
+    def _schedule(self, at_s: float, run: _Run, name: str) -> None:
+        """Have an invocation dispatched later; whoever sweeps hears of it if nothing else is due before."""
+        entry = (at_s, run.spec.run, name, run.invocations[name].attempt)
+        self._due.append(entry)
+        if entry == min(self._due):
+            self._demand += 1
+
+    def _prewarm(self, run: _Run, batches: Sequence[EmptyInvocations]) -> None:
+        """Schedule empty invocations, unless they have been."""
+        now_s = self._clock.now_s()
+        for batch in batches:
+            for number in range(batch.count):
+                name = f"{batch.name}.{number}"
+                if name not in run.invocations:
+                    run.invocations[name] = _Invocation(batch.pool, state="due")
+                    self._schedule(now_s + batch.delay_s, run, name)
+
+    def _reserve(self, run: _Run, pool: str) -> None:
+        """Let an invocation take the place of an empty one, and thereby the container that is started for it."""
+        queue = self._empty.get(pool, deque())
+        entry = next((entry for entry in queue if entry[0] == run.spec.run), None)
+        if entry is None:
+            return
+        queue.remove(entry)
+        invocation, now_s = run.invocations[entry[1]], self._clock.now_s()
+        invocation.state = "ended"
+        size_mib = int(pool.rsplit("/", 1)[1])
+        run.fresh.append(Prewarmed(now_s, entry[1], "", size_mib, "reserved", now_s - invocation.requested_s))
 
     def _assign(self, container: str, run: _Run, name: str) -> Invocation:
         invocation = run.invocations[name]
@@ -964,10 +1030,13 @@ class MemoryStorage(Storage):
                 room -= len(output)
         return found
 
-    def _next(self, container: str) -> Invocation | None:
+    def _next(self, container: str, *, new: bool = False) -> Invocation | None:
         state = self._containers.get(container)
         if state is None:
             raise Fenced(f"container {container} is not known to the store")
+        idle = self._idle.setdefault(state.pool, [])
+        # One that has worked or idled is warm: an empty invocation is for one that is not.
+        new = new and state.assigned is None and container not in idle
         if state.assigned is not None:
             if self._wanted(container, state.assigned):
                 # Parts may have got lost with the answer that carried them.
@@ -975,16 +1044,16 @@ class MemoryStorage(Storage):
                 return self._message(container, self._runs[state.assigned[0]], state.assigned[1])
             state.assigned = None
         self._waiting.pop(container, None)
-        queue = self._pending.get(state.pool, deque())
-        while queue:
-            run_id, name, attempt = queue.popleft()
-            waiting = self._runs.get(run_id)
-            if waiting is not None and waiting.status == "running":
-                invocation = waiting.invocations[name]
-                if invocation.state == "pending" and invocation.attempt == attempt:
-                    return self._assign(container, waiting, name)
+        for queues in (self._pending, self._empty) if new else (self._pending,):
+            queue = queues.get(state.pool, deque())
+            while queue:
+                run_id, name, attempt = queue.popleft()
+                waiting = self._runs.get(run_id)
+                if waiting is not None and waiting.status == "running":
+                    invocation = waiting.invocations[name]
+                    if invocation.state == "pending" and invocation.attempt == attempt:
+                        return self._assign(container, waiting, name)
         state.inbox.clear()
-        idle = self._idle.setdefault(state.pool, [])
         if container not in idle:
             idle.append(container)
         return None
@@ -996,7 +1065,7 @@ class MemoryStorage(Storage):
         invocation.state = "ended"
         invocation.container = ""
         invocation.waits_for = -1
-        run.live -= 1
+        self._count(run, claim.invocation, -1)
         if invocation.watches == claim.attempt:
             self._containers[claim.container].ring()
         self._containers[claim.container].assigned = None
@@ -1026,8 +1095,9 @@ class MemoryStorage(Storage):
 
     def _unqueue(self, run: str) -> None:
         """Nothing of an ended or deleted run waits for a container or a moment any more."""
-        for pool, queue in self._pending.items():
-            self._pending[pool] = deque(entry for entry in queue if entry[0] != run)
+        for queues in (self._pending, self._empty):
+            for pool, queue in queues.items():
+                queues[pool] = deque(entry for entry in queue if entry[0] != run)
         self._due = [entry for entry in self._due if entry[1] != run]
 
     def _lapse(self, container: str, reason: str) -> None:
@@ -1044,11 +1114,15 @@ class MemoryStorage(Storage):
         now_s = self._clock.now_s()
         run.fresh.append(ContainerExited(now_s, container, reason))
         run.fresh.append(WorkerExited(now_s, assigned[1], assigned[2], container, reason))
-        run.live -= 1
         self._let_go(run, assigned[1])
+        invocation.container = ""
+        if assigned[1].startswith(EMPTY):
+            invocation.state = "ended"  # nobody needs it
+            self._publish(run)
+            return
+        run.live -= 1
         invocation.lapses += 1
         invocation.attempt += 1
-        invocation.container = ""
         if invocation.lapses > run.spec.max_lapses:
             invocation.state = "ended"
             self._end_run(run, "failed", f"lost|{assigned[1]}|{container}|{invocation.lapses}")

@@ -16,6 +16,7 @@ from faaslab.protocol.messages import (
     Claim,
     Completion,
     Demand,
+    EmptyInvocations,
     Failure,
     FlowState,
     Invocation,
@@ -65,6 +66,11 @@ def _numbers(text: bytes) -> tuple[int, ...]:
 
 def _inputs(fields: Sequence[bytes]) -> dict[int, bytes]:
     return {int(fields[i]): fields[i + 1] for i in range(0, len(fields), 2)}
+
+
+def _batches(prewarms: Sequence[EmptyInvocations]) -> tuple[Word, ...]:
+    """Return batches of empty invocations as the scripts take them (``prewarm`` in ``lib.lua``)."""
+    return (len(prewarms), *(x for one in prewarms for x in (one.name, one.pool, one.delay_s, one.count)))
 
 
 def _seen(told: Any) -> Seen:
@@ -229,7 +235,8 @@ class RedisStorage(Storage):
         parts = [x for pair in spec.parts.items() for x in pair]
         starts = [x for start in spec.starts for x in (start.invocation, start.pool, _csv(start.tasks))]
         cuts = [x for pair in spec.cuts.items() for x in pair]
-        same = (spec.client, spec.structure, sorted(spec.parts), spec.ride, spec.sinks, spec.starts, spec.events)
+        kept = (spec.client, spec.structure, sorted(spec.parts), spec.ride, spec.sinks, spec.starts, spec.events)
+        same = (*kept, spec.prewarms)
         answer = self._run(
             "create_run",
             spec.run,
@@ -248,6 +255,7 @@ class RedisStorage(Storage):
             *cuts,
             len(spec.starts),
             *starts,
+            *_batches(spec.prewarms),
         )
         if answer[0] == b"exists":
             raise StorageError(f"run {spec.run!r} exists already; run ids must be unique")
@@ -346,8 +354,11 @@ class RedisStorage(Storage):
             completion.held_bytes,
             len(completion.successors),
             *successors,
+            *_batches(completion.prewarms),
         )
         _, stored, ended, taken, held, due, inputs = answer[:7]
+        if stored == 2:
+            return Reply(refused=True)
         if ended:
             return Reply((), bool(stored), {}, ended=True, next=self._following(answer[7:]))
         found = _inputs(answer[7 : 7 + 2 * inputs])
@@ -501,15 +512,20 @@ class RedisStorage(Storage):
     def demand(self) -> Demand:
         """See ``Storage``."""
         answer = self._run("demand")
-        end = 1 + 3 * answer[0]
-        rows = [(answer[i].decode(), answer[i + 1], answer[i + 2]) for i in range(1, end, 3)]
+        end = 1 + 4 * answer[0]
+        rows = [(answer[i].decode(), *answer[i + 1 : i + 4]) for i in range(1, end, 4)]
         after = end + 1 + 2 * answer[end]
+        warming = after + 1 + answer[after]
+        due = warming + 1 + answer[warming]
         return Demand(
-            pending={pool: pending for pool, pending, _ in rows if pending},
-            idle={pool: idle for pool, _, idle in rows if idle},
+            pending={pool: pending for pool, pending, _, _ in rows if pending},
+            idle={pool: idle for pool, _, idle, _ in rows if idle},
             containers={answer[i].decode(): answer[i + 1].decode() for i in range(end + 1, after, 2)},
-            assigned=frozenset(name.decode() for name in answer[after + 1 : after + 1 + answer[after]]),
-            waiting=tuple(name.decode() for name in answer[after + 1 + answer[after] :]),
+            waiting=tuple(name.decode() for name in answer[due + 1 :]),
+            assigned=frozenset(name.decode() for name in answer[after + 1 : warming]),
+            empty={pool: empty for pool, _, _, empty in rows if empty},
+            warming=frozenset(name.decode() for name in answer[warming + 1 : due]),
+            next_due_s=float(answer[due] or "inf"),
         )
 
     def wait_demand(self, cursor: str, wait_s: float) -> str:
@@ -545,7 +561,9 @@ class RedisStorage(Storage):
     def leftovers(self) -> list[str]:
         """See ``Storage``."""
         names = [key.decode(errors="replace")[len(self._prefix) :] for key in self._keys(self._prefix)]
-        return sorted(name for name in names if name.startswith(("run:", "pending:")) or name in ("due", "runs"))
+        return sorted(
+            name for name in names if name.startswith(("run:", "pending:", "empty:")) or name in ("due", "runs")
+        )
 
     # -- beyond the interface -------------------------------------------------------------------------------------
 

@@ -68,6 +68,20 @@ class WorkerStarted(Event, frozen=True):
     """For a cold start: where the time went (``launch``, ``boot``, ``import``, ``ready``, ``emulated``)."""
 
 
+class Prewarmed(Event, frozen=True):
+    """An empty invocation has done what it can: it lasted ``duration_s`` since it was asked for.
+
+    ``how``: ``started`` a new container, ``refreshed`` one that was idle, or was ``reserved``: an invocation with tasks
+    took its place before there was a container, which is not known here.
+    """
+
+    invocation: str
+    container: str
+    size_mib: int
+    how: str
+    duration_s: float = 0.0
+
+
 class TaskStarted(Event, frozen=True):
     """A worker turned to a task: fetches its inputs, then executes it."""
 
@@ -189,7 +203,7 @@ class WorkerWaited(Event, frozen=True):
 
     invocation: str
     task: int
-    """The task of its own, or the one that made the output."""
+    """The task of its own; -1: any."""
     duration_s: float
 
 
@@ -220,6 +234,7 @@ AnyEvent = (
     | InvocationRequested
     | ContainerExited
     | WorkerStarted
+    | Prewarmed
     | TaskStarted
     | InputFetched
     | TaskExecuted

@@ -1,9 +1,14 @@
 """One run in numbers."""
 
+import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from faaslab.trace.breakdown import SHARES, breakdown_ns, seconds
-from faaslab.trace.records import Records
+from faaslab.trace.records import EMPTY, Records, WorkerRecord
+
+if TYPE_CHECKING:
+    from faaslab.model.prices import Prices
 
 
 def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: float = 1.0) -> dict[str, float]:
@@ -14,6 +19,10 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
     ``inline`` by inputs that rode along with an invocation, ``local`` by inputs that were in memory already, and
     ``dag`` by the DAG and its code on their way to containers. ``duplicates`` are copies that workers made of tasks of
     others, ``skipped_tasks`` those that were not executed, or not stored, since all who need them had copies.
+
+    ``workers`` and their starts are of those with tasks; ``invocations``, cost and ``worker_s`` count empty ones too.
+    ``prewarms_used`` is the number of containers that these made warm and that served the run afterwards, and of those
+    that were reserved while they started; ``wasted_prewarm_gb_seconds`` is what was billed for all others.
 
     Of the tasks that counted, ``throttled_s`` were lost to CPU quotas, which is what sizes are for, and
     ``contention_s`` to others who had the CPUs: with any of the tasks contended (``records.TaskRecord``), times of the
@@ -33,7 +42,7 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
     for worker in records.workers:
         for share, nanoseconds in breakdown_ns(worker).items():
             shares[share] += nanoseconds
-        billed_s = worker.ended_s - (worker.launched_s if price.bill_cold_start else worker.started_s)
+        billed_s = _billed_s(worker, price)
         gb_seconds += price.gb_seconds(worker.size_mib, billed_s)
         cost_usd += price.invocation_usd(worker.size_mib, billed_s)
     moved = {"store": 0, "preload": 0, "stream": 0, "inline": 0, "local": 0, "stored": 0}
@@ -42,7 +51,8 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
             continue  # its consumers tell
         source = transfer.source if transfer.direction == "in" else "stored"
         moved[source] = moved.get(source, 0) + transfer.bytes
-    cold_starts = sum(worker.cold for worker in records.workers)
+    workers = [worker for worker in records.workers if not worker.empty]
+    cold_starts = sum(worker.cold for worker in workers)
     wall_ns = sum(shares.values())
     counted = [task for task in records.tasks if task.counted]
     overhead_s = seconds(wall_ns - shares["exec"] - shares["wait"])
@@ -51,9 +61,9 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         "cost_usd": cost_usd,
         "gb_seconds": gb_seconds,
         "invocations": len(records.invocations),
-        "workers": len(records.workers),
+        "workers": len(workers),
         "cold_starts": cold_starts,
-        "warm_starts": len(records.workers) - cold_starts,
+        "warm_starts": len(workers) - cold_starts,
         "stored_bytes": moved["stored"],
         "fetched_bytes": moved["store"] + moved["preload"],
         "streamed_bytes": moved["stream"],
@@ -61,6 +71,7 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         "local_bytes": moved["local"],
         "dag_bytes": sum(worker.dag_bytes for worker in records.workers),
         "dag_wire_bytes": records.dag_wire_bytes,
+        **_prewarming(records, price),
         "tasks": len(counted),
         "failed_attempts": sum(task.outcome == "failed" for task in records.tasks),
         "duplicates": sum(task.duplicate for task in records.tasks),
@@ -74,3 +85,30 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         "contended_tasks": sum(task.contended for task in counted),
         **{f"{share}_s": seconds(shares[share]) for share in SHARES},
     }
+
+
+def _prewarming(records: Records, price: "Prices") -> dict[str, float]:
+    """Return what empty invocations came to."""
+    served_s: dict[str, float] = {}
+    for worker in records.workers:
+        if not worker.empty:
+            served_s[worker.container] = max(worker.started_s, served_s.get(worker.container, -math.inf))
+    used, all_gb_s, wasted_gb_s = set[str](), 0.0, 0.0
+    for worker in records.workers:
+        if worker.empty:
+            gb_s = price.gb_seconds(worker.size_mib, _billed_s(worker, price))
+            all_gb_s += gb_s
+            if served_s.get(worker.container, -math.inf) >= worker.started_s:
+                used.add(worker.container)
+            else:
+                wasted_gb_s += gb_s
+    return {
+        "prewarms": sum(invocation.invocation.startswith(EMPTY) for invocation in records.invocations),
+        "prewarms_used": len(used) + records.reserved,
+        "prewarm_gb_seconds": all_gb_s,
+        "wasted_prewarm_gb_seconds": wasted_gb_s,
+    }
+
+
+def _billed_s(worker: WorkerRecord, price: "Prices") -> float:
+    return worker.ended_s - (worker.launched_s if price.bill_cold_start else worker.started_s)

@@ -18,6 +18,7 @@ from faaslab.trace.events import (
     OutputKept,
     OutputStored,
     OutputStreamed,
+    Prewarmed,
     RunEnded,
     RunSubmitted,
     TaskDuplicated,
@@ -30,6 +31,8 @@ from faaslab.trace.events import (
     WorkerWaited,
 )
 
+EMPTY = "!"
+"""First character of empty invocations (``protocol.messages``)."""
 PHASES = ("exec", "fetch", "store", "wait", "startup")
 """What a worker's time is spent on, most telling first: where two overlap, the first one counts."""
 
@@ -65,6 +68,8 @@ class WorkerRecord:
     input_bytes: int
     tasks: int = 0
     """Task attempts started."""
+    empty: bool = False
+    """Whether it had nothing to run: it was to make its container warm."""
     intervals: list[tuple[str, float, float, int]] = field(default_factory=list)
     """Phase, start, end, task (-1: none)."""
 
@@ -183,6 +188,8 @@ class Records:
     containers: tuple[ContainerRecord, ...]
     transfers: tuple[TransferRecord, ...]
     invocations: tuple[InvocationRecord, ...]
+    reserved: int
+    """Empty invocations whose place another one took before there was a container."""
     submitted_s: float
     ended_s: float
     status: str
@@ -214,6 +221,7 @@ def read_records(events: Iterable[AnyEvent]) -> Records:
         containers=tuple(reader.containers.values()),
         transfers=tuple(reader.transfers),
         invocations=tuple(reader.invocations.values()),
+        reserved=sum(isinstance(event, Prewarmed) and event.how == "reserved" for event in ordered),
         submitted_s=submitted.at_s if submitted else first_s,
         ended_s=ended.at_s if ended else last_s,
         status=ended.status if ended else "",
@@ -304,6 +312,7 @@ class _Reader:
             reason="",
             dag_bytes=event.dag_bytes,
             input_bytes=event.input_bytes,
+            empty=event.invocation.startswith(EMPTY),
         )
         if event.cold:
             worker.intervals.append(("startup", launched_s, event.at_s, -1))

@@ -60,7 +60,8 @@ def predicted_gantt(predicted: Predicted, *, width_in: float = DOUBLE_COLUMN_IN)
     records = predicted.trace.records
 
     def key(worker: WorkerRecord) -> str:
-        return worker.container if worker.invocation.startswith(RUN_TIME) else worker.invocation
+        unnamed = worker.empty or worker.invocation.startswith(RUN_TIME)
+        return worker.container if unnamed else worker.invocation
 
     by_launch = sorted(records.workers, key=lambda worker: worker.launched_s)
     row_of = {name: row for row, name in enumerate(dict.fromkeys(key(worker) for worker in by_launch))}

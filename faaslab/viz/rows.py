@@ -19,6 +19,9 @@ from faaslab.viz.theme import (
     PHASE_COLORS,
     PHASE_HATCHES,
     PHASE_LABELS,
+    PREWARM,
+    PREWARM_COLOR,
+    PREWARM_HATCH,
     PaperFigure,
     legend_above,
 )
@@ -34,10 +37,10 @@ _HATCH_ROW_IN = 0.1
 """Height below which hatches only blur."""
 OTHER = "other"
 """A worker from launch to end; what no other bar covers is the engine's own time."""
-_KINDS = PHASE_LABELS | {CONTENDED: "execute, contended", OTHER: "other"}
-_COLORS = PHASE_COLORS | {CONTENDED: CONTENDED_COLOR}
-_HATCHES = PHASE_HATCHES | {CONTENDED: CONTENDED_HATCH}
-_DRAW_ORDER = (OTHER, "wait", "startup", "store", "fetch", "exec", CONTENDED)
+_KINDS = PHASE_LABELS | {CONTENDED: "execute, contended", PREWARM: "prewarm", OTHER: "other"}
+_COLORS = PHASE_COLORS | {CONTENDED: CONTENDED_COLOR, PREWARM: PREWARM_COLOR}
+_HATCHES = PHASE_HATCHES | {CONTENDED: CONTENDED_HATCH, PREWARM: PREWARM_HATCH}
+_DRAW_ORDER = (OTHER, PREWARM, "wait", "startup", "store", "fetch", "exec", CONTENDED)
 """What tells more is drawn over what tells less."""
 _PALE = 0.4
 
@@ -178,7 +181,11 @@ def _bars(records: Records, place: Place) -> dict[str, list[tuple[float, float, 
         row = place(worker)
         if row is None:
             continue
-        bars.setdefault(OTHER, []).append((row, worker.launched_s - start_s, worker.ended_s - start_s))
+        whole = (row, worker.launched_s - start_s, worker.ended_s - start_s)
+        if worker.empty:
+            bars.setdefault(PREWARM, []).append(whole)
+            continue
+        bars.setdefault(OTHER, []).append(whole)
         for phase, begin_s, end_s, task in worker.intervals:
             attempt = attempts.get((worker.invocation, worker.attempt, task)) if phase == "exec" else None
             kind = CONTENDED if attempt and attempt.contended else phase

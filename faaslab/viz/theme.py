@@ -38,6 +38,11 @@ CONTENDED = "contended"
 CONTENDED_COLOR = "#cc78bc"
 CONTENDED_HATCH = "xxxx"
 
+PREWARM = "prewarm"
+"""An empty invocation: no task ran in it."""
+PREWARM_COLOR = "#fbafe4"
+PREWARM_HATCH = "++++"
+
 NARROW_IN = 5.0
 """Width of a figure below which titles take more lines."""
 LINE_IN = 0.135

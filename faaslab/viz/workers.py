@@ -48,4 +48,5 @@ def _free(invocation: str) -> bool:
 
 def _invocations(records: Records) -> list[str]:
     """Return the distinct invocations of a run in the order in which they were launched."""
-    return list(dict.fromkeys(w.invocation for w in sorted(records.workers, key=lambda w: w.launched_s)))
+    workers = [worker for worker in records.workers if not worker.empty]
+    return list(dict.fromkeys(w.invocation for w in sorted(workers, key=lambda w: w.launched_s)))

@@ -19,6 +19,7 @@ producer has given up streaming and stored, it has stored the same chunks: the r
 """
 
 import hashlib
+import mmap
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,8 @@ class _Stream:
     def __init__(self, key: str, nbytes: int, began_s: float) -> None:
         self.key = key
         self.began_s = began_s
-        self.buffer = bytearray(nbytes)
+        # Pages that nobody has written cost nothing: a bytearray would be cleared first, for a second or so a gigabyte.
+        self.buffer = memoryview(mmap.mmap(-1, nbytes))
         self.chunks = 0
         self._nbytes = 0
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)

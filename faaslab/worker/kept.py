@@ -8,7 +8,7 @@ from faaslab.protocol.payload import Codec, Payload
 
 HELD = -1
 """In place of a consumer: whoever may yet come to need an output that is held."""
-Frame = bytes | bytearray
+Frame = bytes | memoryview
 
 # Exact types whose values nobody can change, so that sharing them is private enough.
 IMMUTABLE = frozenset((type(None), bool, int, float, complex, str, bytes))

@@ -19,9 +19,11 @@ from faaslab.policy.duplication import is_sooner
 from faaslab.policy.recovery import lost_work, unfinished
 from faaslab.policy.successors import Arrivals, Onward, Waiting, announced, onward
 from faaslab.protocol.messages import (
+    EMPTY,
     RUN_TIME,
     Claim,
     Completion,
+    EmptyInvocations,
     Failure,
     Invocation,
     News,
@@ -30,6 +32,7 @@ from faaslab.protocol.messages import (
     Successor,
     Suspension,
     YieldRequest,
+    empty_name,
     pool_of,
 )
 from faaslab.protocol.payload import (
@@ -52,6 +55,7 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     OutputStreamed,
+    Prewarmed,
     TaskDuplicated,
     TaskExecuted,
     TaskLogged,
@@ -110,6 +114,7 @@ class WorkerMachine:
         self._wanted: set[int] = set()
         self._held: dict[int, _Held] = {}
         self._silent: frozenset[int] = frozenset()
+        self._prewarms: tuple[EmptyInvocations, ...] = ()
         self._copies: set[int] = set()
         self._given_up: set[int] = set()
         self._turned_to = -1
@@ -153,6 +158,8 @@ class WorkerMachine:
                 dict(phases_s),
             )
         )
+        if invocation.invocation.startswith(EMPTY):
+            return (yield from self._warm(cold))
         yield from self._plan_work()
         yield from self._call_assistant()
         while True:
@@ -165,6 +172,24 @@ class WorkerMachine:
                 reply = yield from self._tell(Completion(self._claim, ends=True))
             if reply is not None and reply.ended:
                 return reply.next
+
+    def _warm(self, cold: bool) -> Generator[Action, Any, Invocation | None]:
+        """Serve an empty invocation: load all code that this run can use in this container."""
+        container, dag = self._container, self._dag
+        digests = dag.digests_at(container.size_mib)
+        yield from self._fetch_parts(digests)
+        for digest in digests:
+            try:
+                container.loaded(digest)
+            except Exception:  # the task that needs it says so, and ends the run
+                continue
+        now_s = container.now_s()
+        how, took_s = "started" if cold else "refreshed", now_s - self._invocation.requested_s
+        self._event(
+            Prewarmed(now_s, self._claim.invocation, self._claim.container, container.size_mib, how, max(0.0, took_s))
+        )
+        reply = yield from self._tell(Completion(self._claim, ends=True))
+        return reply.next
 
     # -- which tasks ----------------------------------------------------------------------------------------------
 
@@ -518,6 +543,10 @@ class WorkerMachine:
         if task in self._silent:
             self._keep(task, value, payload)
             return (yield from self._flush())
+        self._prewarms = tuple(
+            EmptyInvocations(empty_name(task, position), pool_of(container.image, size_mib), delay_s, count)
+            for position, (size_mib, delay_s, count) in enumerate(dag.prewarms(task))
+        )
         if self._shelf is not None and not self._is_planned(task):
             self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
@@ -560,21 +589,28 @@ class WorkerMachine:
                 output = yield from self._output(task, payload)
         except OwnFailed as error:
             return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
-        reply = yield from self._tell(
-            Completion(
-                self._claim,
-                task,
-                output,
-                0 if output is None else output_bytes(output),
-                began_s,
-                must_store=dag.store_all or not dag.options(task).pure,
-                streamed=output is None,
-                sink=dag.is_sink(task),
-                successors=self._successors(way.waiting),
-                take=way.take,
-                ends=not self._todo and not self._held,
-            )
+        completion = Completion(
+            self._claim,
+            task,
+            output,
+            0 if output is None else output_bytes(output),
+            began_s,
+            must_store=dag.store_all or not dag.options(task).pure,
+            streamed=output is None,
+            sink=dag.is_sink(task),
+            successors=self._successors(way.waiting),
+            take=way.take,
+            ends=not self._todo and not self._held,
         )
+        reply = yield from self._tell(completion)
+        if reply.refused:
+            # A worker that had received it all died or left meanwhile.
+            try:
+                output = yield from self._output(task, payload)
+            except OwnFailed as error:
+                return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
+            completion = replace(completion, output=output, output_bytes=output_bytes(output), streamed=False)
+            reply = yield from self._tell(completion)
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return (yield from self._obey(reply))
@@ -595,7 +631,9 @@ class WorkerMachine:
             remaining=self._remaining(*first),
             events=self._batch(),
             number=self._container.number(),
+            prewarms=self._prewarms,
         )
+        self._prewarms = ()
         reply: Reply = yield Call("complete", (call,))
         self._todo.extendleft(reversed(reply.taken))
         self._wanted.update(reply.taken)
@@ -792,20 +830,20 @@ class WorkerMachine:
     def _let_go(self) -> Generator[Action, Any, Reply]:
         """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
         container = self._container
-        while self._held and not self._todo:
-            wait_s = max(held.wait_s for held in self._held.values())
-            if wait_s <= 0:
-                break
-            first, began_s = next(iter(self._held)), container.now_s()
-            message = yield from container.listen(min(wait_s, container.settings.wait_slice_s))
-            waited_s = container.now_s() - began_s
-            self._event(WorkerWaited(container.now_s(), self._claim.invocation, first, waited_s))
+        began_s = container.now_s()
+        until_s = began_s + max(held.wait_s for held in self._held.values())
+        while self._held and not self._todo and began_s < until_s:
+            message = yield from container.listen(min(until_s - began_s, container.settings.wait_slice_s), bounded=True)
+            now_s = container.now_s()
+            self._event(WorkerWaited(now_s, self._claim.invocation, -1, now_s - began_s))
             for held in self._held.values():
-                held.wait_s -= waited_s
+                held.wait_s = max(0.0, held.wait_s - (now_s - began_s)) if now_s < until_s else 0.0
+            began_s = now_s
             if isinstance(message, News) and (message.run, message.invocation) == self._key:
                 reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
                 if reply.ended:
                     return reply
+                began_s = container.now_s()
         reply = Reply()
         if self._todo and not self._is_planned(self._todo[0]):
             return reply
@@ -821,7 +859,7 @@ class WorkerMachine:
         """
         return (yield from self._written(task, self._made(task, payload)))
 
-    def _written(self, task: int, output: Payload | bytes | bytearray) -> Generator[Action, Any, bytes]:
+    def _written(self, task: int, output: Payload | bytes | memoryview) -> Generator[Action, Any, bytes]:
         """Return what the store is to hold of an output."""
         settings = self._container.settings
         nbytes = output.nbytes if isinstance(output, Payload) else len(output)
@@ -850,7 +888,8 @@ class WorkerMachine:
             return (yield from self._written(task, output))
         workers = tuple(dict.fromkeys(w.worker for w in waiting if w.worker))
         pieces = pieces_of(output, settings.inline_output_bytes)
-        key, began_s = self._blob_key(task), container.now_s()
+        # A key of its own: a late copy of a chunk must not get into a blob that is cut otherwise.
+        key, began_s = f"{self._blob_key(task)}-s", container.now_s()
         offer = Offer(task, key, nbytes, len(pieces), workers, all(w.worker for w in waiting))
         streamed = yield from Producer(container, claim, offer).stream(pieces)
         if streamed is None:
@@ -895,7 +934,7 @@ class WorkerMachine:
                 raise OwnFailed(task, message) from error
         return frame if changed else payload
 
-    def _undo(self, task: int, frame: bytes | bytearray) -> bytes | bytearray:
+    def _undo(self, task: int, frame: bytes | memoryview) -> bytes | memoryview:
         """Return the frame that the user's optimizations had made a stored output of."""
         while (made := read_own(frame)) is not None:
             number, data = made
@@ -1028,9 +1067,10 @@ class WorkerMachine:
     def _flush(self) -> Generator[Action, Any, Reply | None]:
         """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced.
 
-        One that holds outputs asks every time what has become of them.
+        One that holds outputs asks every time what has become of them; empty invocations can't wait either.
         """
-        if not self._held and len(self._events) < FLUSH_EVENTS and self._container.now_s() < self._flushed_s + FLUSH_S:
+        urgent = self._held or self._prewarms or len(self._events) >= FLUSH_EVENTS
+        if not urgent and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
 

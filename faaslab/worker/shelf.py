@@ -28,7 +28,7 @@ class Fetched:
         source: ``preload``; or ``stream``, then it may be stored nowhere.
     """
 
-    frame: bytes | bytearray
+    frame: bytes | memoryview
     at_s: float
     duration_s: float
     source: str = "preload"

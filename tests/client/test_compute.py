@@ -13,9 +13,10 @@ from faaslab.graph import DAG, generators
 from faaslab.graph.generators import add, increment, one, total
 from faaslab.plan import Plan
 from faaslab.planners import plan_dag
+from faaslab.planners.wukong import Wukong
 from faaslab.storage.embedded import EmbeddedServer
 from faaslab.storage.redis import RedisStorage
-from faaslab.trace.events import InputFetched, TaskExecuted, WorkerStarted
+from faaslab.trace.events import InputFetched, OutputStored, TaskExecuted, WorkerStarted
 from tests.client.scene import Scene, process_lab
 
 PLANNERS = ("wukong", "per_task", "single_worker")
@@ -238,6 +239,30 @@ def test_a_warm_container_is_sent_no_code_twice(lab: Lab) -> None:
         run.result(20)
         sizes |= {event.dag_bytes for event in run.trace.events if isinstance(event, WorkerStarted)}
     assert 0 in sizes
+
+
+def test_a_large_fan_out_stores_only_its_sink(lab: Lab) -> None:
+    """A blob that 20 tasks take stays where it was made, and what they make is held for the task that takes it all."""
+
+    @fl.task
+    def block(size: int) -> bytes:
+        return bytes(size)
+
+    @fl.task
+    def length(data: bytes, number: int) -> int:
+        return len(data) + number
+
+    made = block(1_000_000)
+    dag = DAG(total([length(made, number) for number in range(20)]))
+    stored = {}
+    for planner in (Wukong(), Wukong(threshold_bytes=0)):
+        run = lab.submit(dag, planner=planner)
+        assert run.result(30) == 20 * 1_000_000 + 190
+        metrics = run.trace.metrics
+        stored[planner.name] = {event.task for event in run.trace.events if isinstance(event, OutputStored)}
+        assert (metrics["fetched_bytes"] > 0) == (metrics["workers"] > 1)
+    assert stored["wukong 0 MB"] == {21}
+    assert {0, 21} < stored["wukong"]
 
 
 def test_a_chain_on_one_worker_stores_only_its_sink(lab: Lab) -> None:

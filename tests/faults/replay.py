@@ -17,6 +17,7 @@ def show(result: Result) -> str:
     setting = result.setting
     lines = [f"plan {setting.plan}, limit {setting.limit}", str(setting.model), str(setting.config)]
     lines += [f"  fault {fault}" for fault in setting.faults.faults]
+    lines += [f"  {prewarm}" for prewarm in setting.prewarms]
     if result.run is not None:
         lines += [f"  {event}" for event in result.run.events]
     return "\n".join([*lines, f"outcome: {result.outcome}", *(f"WRONG: {what}" for what in result.wrong)])

@@ -1,4 +1,4 @@
-"""Twenty DAG shapes, each with the value that plain sequential execution gives, and planners that make it hard."""
+"""DAG shapes, each with the value that plain sequential execution gives, and planners that make it hard."""
 
 import random
 from collections.abc import Callable, Sequence

@@ -17,9 +17,9 @@ from faaslab.launchers.faults import (
 )
 from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.virtual import Execution, Journal, VirtualLauncher
-from faaslab.plan import Duplicate, Plan
-from faaslab.trace.events import OutputStored
-from tests.faults.shapes import SEEDED, Case
+from faaslab.plan import Duplicate, Plan, Prewarm
+from faaslab.trace.events import InvocationRequested, OutputStored, WorkerExited
+from tests.faults.shapes import SEEDED, SIZES, Case
 from tests.worker.runs import SECRET, Run, collect, submit
 
 
@@ -35,6 +35,7 @@ class Setting:
     faults: FaultSchedule
     instructed: frozenset[str] = frozenset()
     """Optimizations that are switched on wherever they can be."""
+    prewarms: tuple[Prewarm, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,21 @@ def draw(case: Case, planner: str, seed: int) -> Setting:
         ),
         FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0, 20.0)), tasks=len(case.dag)),
         frozenset(name for name in ("preload", "streaming", "task_dup") if rng.random() < 0.5),
+        _prewarms(seed, len(case.dag)),
+    )
+
+
+def _prewarms(seed: int, tasks: int) -> tuple[Prewarm, ...]:
+    """Return empty invocations for half of the seeds, most of them before something may want their container."""
+    rng = random.Random(f"prewarms/{seed}")
+    return tuple(
+        Prewarm(
+            rng.choice(SIZES),
+            rng.choice((None, rng.randrange(tasks))),
+            rng.choice((0.0, 0.05, 0.4, 3.0)),
+            rng.choice((1, 1, 2)),
+        )
+        for _ in range(rng.choice((0, 0, 1, 3)))
     )
 
 
@@ -101,7 +117,9 @@ def try_out(case: Case, setting: Setting) -> Result:
     """Run a trial and check it."""
     launcher = VirtualLauncher(setting.seed, setting.model, setting.faults, setting.limit)
     storage = launcher.new_storage()
-    submit(storage, case.dag, instructed(case.dag, case.plans[setting.plan], setting.instructed), config=setting.config)
+    plan = instructed(case.dag, case.plans[setting.plan], setting.instructed)
+    plan = replace(plan, instructions=replace(plan.instructions, prewarms=setting.prewarms))
+    submit(storage, case.dag, plan, config=setting.config)
     try:
         launcher.drive(storage, "run", secret=SECRET, config=setting.config)
     except RunTimeout as hang:
@@ -110,6 +128,7 @@ def try_out(case: Case, setting: Setting) -> Result:
     outcome, wrong = _judge(case, setting, run)
     wrong += _written_twice(run)
     wrong += _told_twice(run)
+    wrong += _prewarmed_twice(run)
     wrong += _executed_too_often(case, setting, launcher.journal.executions)
     wrong += _executed_together(case, setting, launcher.journal)
     if run.leftovers:
@@ -154,6 +173,14 @@ def _told_twice(run: Run) -> list[str]:
     return [f"told {count} times: {event}" for event, count in counts.items() if count > 1]
 
 
+def _prewarmed_twice(run: Run) -> list[str]:
+    """Find empty invocations that were sent or that ended more than once."""
+    sent = Counter(event.invocation for event in run.of(InvocationRequested) if event.invocation.startswith("!"))
+    ended = Counter(event.invocation for event in run.of(WorkerExited) if event.invocation.startswith("!"))
+    wrong = [f"{name} was sent {count} times" for name, count in sent.items() if count > 1]
+    return wrong + [f"{name} ended {count} times" for name, count in ended.items() if count > 1 or name not in sent]
+
+
 def _executed_too_often(case: Case, setting: Setting, executions: list[Execution]) -> list[str]:
     deaths = len(setting.faults.of(CrashContainer)) + len(setting.faults.of(LapseLease))
     raised = Counter(fault.task for fault in setting.faults.of(TaskRaises))
@@ -193,7 +220,7 @@ def _executed_together(case: Case, setting: Setting, journal: Journal) -> list[s
 def _busy(case: Case, setting: Setting, launcher: VirtualLauncher) -> list[str]:
     """Find more store calls than tasks, containers, faults and periodic questions explain."""
     journal, faults = launcher.journal, len(setting.faults.faults)
-    work = len(journal.executions) + len(case.dag)
+    work = len(journal.executions) + len(case.dag) + sum(prewarm.count for prewarm in setting.prewarms)
     asked_again = journal.containers * (2 + 2 * (journal.ended_s + 20.0) / setting.config.wait_slice_s)
     most = 8 * work + 8 * journal.containers + asked_again + 4 * faults
     calls = sum(journal.calls.values())

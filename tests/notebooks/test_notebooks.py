@@ -23,7 +23,7 @@ TINY = {
 FIGURES = {
     "planners": {"makespan", "bytes"},
     "ablation": {
-        f"{kind}-process-broadcast-{planner}" for kind in ("effects", "overhead") for planner in ("wukong", "heft")
+        f"{kind}-process-broadcast-{planner}" for kind in ("effects", "overhead") for planner in ("wukong", "uniform")
     },
 }
 """Figures that studies draw, among others."""

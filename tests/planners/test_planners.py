@@ -95,11 +95,15 @@ def test_bad_sizes(sizes: list[int]) -> None:
 def test_optimizations_are_added_to_the_two_defaults() -> None:
     """Named optimizations come on top of the defaults; an empty list turns all off."""
     assert plan_dag(CHAIN).optimizations == {"skip_storage", "inline_inputs"}
-    assert plan_dag(CHAIN, optimizations=["preload"]).optimizations == {"skip_storage", "inline_inputs", "preload"}
+    two = FakeDag(((), (), (0,), (0, 1)))
+    plan = plan_dag(two, RoundRobin(), optimizations=["preload"])
+    assert plan.optimizations == {"skip_storage", "inline_inputs", "preload"}
+    # Nothing is left to an optimization that finds nothing to do.
+    assert plan_dag(CHAIN, optimizations=["preload"]).optimizations == {"skip_storage", "inline_inputs"}
     assert plan_dag(CHAIN, optimizations=[]).optimizations == frozenset()
     with pytest.raises(PlanError, match="unknown optimization 'warp'"):
         plan_dag(CHAIN, optimizations=["warp"])
-    with pytest.raises(PlanError, match="must be a list"):
+    with pytest.raises(PlanError, match="must be 'all' or a list"):
         plan_dag(CHAIN, optimizations="preload")
 
 

@@ -16,7 +16,7 @@ from faaslab.errors import PayloadError
 from faaslab.graph import DAG, generators, task
 from faaslab.graph.generators import add, increment, one, total
 from faaslab.graph.pickling import serialize
-from faaslab.policy.run_time import FanOutClustering
+from faaslab.policy.run_time import Clustering
 from faaslab.protocol.wire import Assignments, WorkerDag, encode, load_part, reachable
 from tests.graph.image_workflow import image_workflow
 from tests.graph.strategies import PART_CONSTANT_BYTES, encode_unassigned, evaluate, unassigned
@@ -119,12 +119,12 @@ def test_what_a_worker_decides_arrives() -> None:
     """Before which tasks it leaves, and the policy, which is a part like code and changes the structure's digest."""
     dag = DAG(generators.diamond())
     plain = Assignments(("a", "b"), (0, 1, -1, 0), (512,) * 4, ((0, 3), (1,)))
-    told = replace(plain, leaves=(3,), policy=serialize(FanOutClustering(5.0)))
+    told = replace(plain, leaves=(3,), policy=serialize(Clustering(5.0)))
     wire = encode(dag, told, part_constant_bytes=PART_CONSTANT_BYTES)
     received = WorkerDag.decode(wire.structure)
     assert [received.leaves(t) for t in range(4)] == [False, False, False, True]
     assert received.policy == wire.policy != ""
-    assert load_part(wire.parts[received.policy]) == FanOutClustering(5.0)
+    assert load_part(wire.parts[received.policy]) == Clustering(5.0)
     without = encode(dag, plain, part_constant_bytes=PART_CONSTANT_BYTES)
     assert WorkerDag.decode(without.structure).policy == without.policy == ""
     assert without.parts == {digest: part for digest, part in wire.parts.items() if digest != wire.policy}

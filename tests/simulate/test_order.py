@@ -70,7 +70,8 @@ def test_one_order(shape: str, planner: str) -> None:
     pair = pair_of(dag, plan, MODEL, limit=1)
     simulated = course(pair.simulation.trace())
     for worker, order in plan.orders.items():
-        assert [task for name, task in simulated["ran"] if name == worker] == list(order)
+        # It may run others between, which a policy of run time has it take.
+        assert [task for name, task in simulated["ran"] if name == worker and task in order] == list(order)
     assert simulated == course(pair.trace)
     inline = run_on(InlineLauncher(1), dag, plan)
     manifest = Manifest(

@@ -11,11 +11,12 @@ from faaslab.protocol.messages import Start
 from faaslab.trace.events import ContainerExited, InvocationRequested, WorkerExited
 from tests.storage.conformance_flow import FlowConformance
 from tests.storage.conformance_held import HeldConformance
+from tests.storage.conformance_prewarm import PrewarmConformance
 from tests.storage.conformance_twice import TwiceConformance
 from tests.storage.scene import CLIENT, LONG_S, SMALL, BackDoor, Scene, spec, successor
 
 
-class StorageConformance(HeldConformance, FlowConformance, TwiceConformance):
+class StorageConformance(HeldConformance, FlowConformance, PrewarmConformance, TwiceConformance):
     """All promises; here those about leases, clients and leftovers."""
 
     # -- leases of containers -------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 import pytest
 
 from faaslab.errors import Fenced, PayloadError, StorageError
-from faaslab.protocol.messages import Claim, FlowState, Offer, Seen, Start
+from faaslab.protocol.messages import Claim, Completion, FlowState, Offer, Reply, Seen, Start, Suspension
+from faaslab.trace.events import TaskStarted, encode_events
 from tests.storage.conformance_watch import RANG, SILENT, Ear, WatchConformance
-from tests.storage.scene import SMALL, BackDoor, Scene, spec
+from tests.storage.scene import SMALL, BackDoor, Scene, spec, successor
 
 KEY, NBYTES, CHUNKS = "3-p-1", 12, 3
 
@@ -88,6 +89,74 @@ class FlowConformance(WatchConformance):
         scene.store.watch(one, [3], {3: (KEY, 1)})
         assert scene.store.flow(producer, 3, KEY) == FlowState(2, True, 1, 1)
         assert door.blob_bytes("run") == 4
+
+    def test_who_has_it_is_not_offered_it_again(self, scene: Scene) -> None:
+        """Another attempt of the producer finds nobody who waits; but what was streamed in part is offered again."""
+        producer, (whole, part) = self.watched(scene, "c", "d")
+        self.offered(scene, producer, "c", "d")
+        for index in range(CHUNKS):
+            self.put(scene, producer, index)
+        scene.store.watch(whole, [], {3: (KEY, 3)})
+        scene.store.watch(part, [3], {3: (KEY, 2)})
+        scene.store.remove("p", "killed")
+        again = scene.worker("q")
+        assert scene.store.offer(again, Offer(3, "3-p-2", 8, 2, ("c", "d"), True)) == FlowState(1, False, 0, 0)
+        assert scene.store.watch(part, [3]) == {3: Seen(8, "3-p-2", 2, 0, False)}
+
+    @pytest.mark.parametrize("told", [False, True])
+    @pytest.mark.parametrize("how", ["suspends", "fails"])
+    def test_what_a_consumer_stores_has_arrived(self, scene: Scene, door: BackDoor, how: str, told: bool) -> None:
+        """A consumer that leaves stores what was streamed to it only if its producer has told of it."""
+        producer, (consumer,) = self.watched(scene, "c")
+        self.offered(scene, producer, "c")
+        for index in range(CHUNKS):
+            self.put(scene, producer, index)
+        scene.store.watch(consumer, [], {3: (KEY, 3)})
+        if told:
+            scene.store.complete(Completion(producer, 3, streamed=True, successors=(successor(8, 2),), remaining=(4,)))
+        if how == "suspends":
+            scene.store.suspend(Suspension(consumer, 8, {3: b"streamed", 5: b"own"}))
+        else:
+            scene.fails(consumer, 8, retries=1, outputs={3: b"streamed", 5: b"own"})
+        assert door.outputs("run") == {5: b"own"} | ({3: b"streamed"} if told else {})
+        assert not scene.store.flow(producer, 3, KEY).instead
+
+    def test_what_was_delivered_is_known(self, scene: Scene, door: BackDoor) -> None:
+        """Whoever asks hears which outputs were streamed to all who need them; the edge has arrived."""
+        producer, (consumer,) = self.watched(scene, "c")
+        self.offered(scene, producer, "c")
+        for index in range(CHUNKS):
+            self.put(scene, producer, index)
+        scene.store.watch(consumer, [], {3: (KEY, 3)})
+        told = Completion(producer, 3, streamed=True, successors=(successor(8, 2),), remaining=(4,))
+        for _ in range(2):
+            assert scene.store.complete(told) == Reply()
+        assert scene.store.delivered(consumer) == {3}
+        assert scene.store.stored(consumer) == frozenset()
+        assert door.arrived("run", 8) == {3}
+        scene.store.remove("c", "killed")
+        with pytest.raises(Fenced):
+            scene.store.delivered(consumer)
+
+    @pytest.mark.parametrize("how", ["nothing", "part", "gone"])
+    def test_what_was_not_received_is_refused(self, scene: Scene, door: BackDoor, how: str) -> None:
+        """Nothing arrives: a consumer may have gone after it had acknowledged everything. Events are kept, once."""
+        producer, (consumer,) = self.watched(scene, "c")
+        if how != "nothing":
+            self.offered(scene, producer, "c")
+            for index in range(CHUNKS):
+                self.put(scene, producer, index)
+            scene.store.watch(consumer, [], {3: (KEY, 2 if how == "part" else 3)})
+        if how == "gone":
+            scene.store.suspend(Suspension(consumer, 8))
+        events = encode_events([TaskStarted(1.0, 3, "p", "p", 1)])
+        told = Completion(producer, 3, streamed=True, successors=(successor(8, 2),), ends=True, events=events, number=1)
+        for _ in range(2):
+            assert scene.store.complete(told) == Reply(refused=True)
+        assert len(scene.said(TaskStarted)) == 1
+        assert door.arrived("run", 8) == set()
+        assert scene.store.delivered(producer) == frozenset()
+        assert scene.done(producer, 3, successor(8, 2), remaining=(4,)).stored
 
     @pytest.mark.parametrize("how", ["declines", "dies", "ends", "suspends"])
     def test_a_consumer_that_will_not_have_it(self, scene: Scene, how: str) -> None:

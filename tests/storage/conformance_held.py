@@ -226,14 +226,14 @@ class HeldConformance(TaskConformance):
         """What was taken, what is held, and what has to be stored; what it was given since comes later."""
         scene.start(spec(starts=starts(2)))
         first, second = scene.worker("c"), scene.worker("d")
-        told = {"take": 9, "remaining": (0,), "number": 1}
+        told: dict[str, Any] = {"take": 9, "remaining": (0,), "number": 1}
         answer = hold(scene, first, 0, successor(5), successor(6, 2), **told)
         assert answer == Reply(taken=(5,), held=(6,))
         assert hold(scene, first, 0, successor(5), successor(6, 2), **told) == answer
         scene.done(second, 1, successor(6, 2), ends=True, take=9)
         assert hold(scene, first, 0, successor(5), successor(6, 2), **told) == answer
         assert scene.done(first, 5, remaining=(0,), number=2) == Reply(taken=(6,))
-        check = {"hold": "check", "number": 3, "remaining": (7, 6), "take": 0}
+        check: dict[str, Any] = {"hold": "check", "number": 3, "remaining": (7, 6), "take": 0}
         assert hold(scene, first, 7, successor(8), **check) == hold(scene, first, 7, successor(8), **check)
 
     # -- at random ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from faaslab.errors import StorageError
 from faaslab.protocol.messages import (
     Claim,
     Completion,
+    EmptyInvocations,
     Failure,
     Invocation,
     Offer,
@@ -51,6 +52,15 @@ def successors(draw: st.DrawFn) -> tuple[Successor, ...]:
         expected = 70 if task == 14 else 1 + task % 3
         found.append(Successor(task, expected, worker, task != 9 and bool(worker), POOLS[task % 4 == 3]))
     return tuple(found)
+
+
+@st.composite
+def prewarms(draw: st.DrawFn) -> tuple[EmptyInvocations, ...]:
+    """Empty invocations, most often none, that are due at once or never."""
+    return tuple(
+        EmptyInvocations(f"!{number}.{draw(st.integers(0, 1))}", POOLS[number % 2], delay_s, draw(st.integers(1, 2)))
+        for number, delay_s in enumerate(draw(st.lists(st.sampled_from([0.0, 0.0, LONG_S]), max_size=2)))
+    )
 
 
 def normal(value: Any) -> Any:
@@ -113,11 +123,24 @@ class SideBySide(RuleBasedStateMachine):
         pool=st.sampled_from(POOLS),
         planned=st.booleans(),
         events=batches,
+        prewarms=prewarms(),
     )
-    def create_run(self, run: str, client: str, sinks: Any, first: Any, pool: str, planned: bool, events: Any) -> None:
+    def create_run(
+        self,
+        run: str,
+        client: str,
+        sinks: Any,
+        first: Any,
+        pool: str,
+        planned: bool,
+        events: Any,
+        prewarms: tuple[EmptyInvocations, ...],
+    ) -> None:
         starts = (Start("i", pool, tuple(first)), *([Start("p", SMALL)] if planned else []))
         parts = {"s": b"structure " + run.encode(), "f": b"function", "big": b"B" * 500}
-        spec = RunSpec(run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events, timed=planned)
+        spec = RunSpec(
+            run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events, prewarms=prewarms, timed=planned
+        )
         self.both(lambda store: store.renew_client(client, LONG_S))
         self.both(lambda store: store.create_run(spec))
 
@@ -195,6 +218,7 @@ class SideBySide(RuleBasedStateMachine):
         twice=st.booleans(),
         events=batches,
         hold=st.sampled_from(["no", "no", "check", "run", "run"]),
+        empty=prewarms(),
     )
     def complete(
         self,
@@ -208,6 +232,7 @@ class SideBySide(RuleBasedStateMachine):
         twice: bool,
         events: bytes,
         hold: str,
+        empty: tuple[EmptyInvocations, ...],
     ) -> Any:
         must_store, sink, ends, numbered = flags
         self.number += 1
@@ -231,7 +256,10 @@ class SideBySide(RuleBasedStateMachine):
             number,
             hold,
             held_bytes=size % 3,
+            prewarms=empty,
         )
+        if output is None and after and number % 3 == 0 and not must_store:
+            completion = dataclasses.replace(completion, streamed=True)
         answer = self.both(lambda store: store.complete(completion))
         if twice:
             self.both(lambda store: store.complete(completion))
@@ -317,6 +345,7 @@ class SideBySide(RuleBasedStateMachine):
     @rule(claim=claims)
     def stored(self, claim: Claim) -> None:
         self.both(lambda store: store.stored(claim))
+        self.both(lambda store: store.delivered(claim))
 
     @rule(claim=claims, digests=st.lists(st.sampled_from(["s", "f", "big", "none"]), max_size=3))
     def parts(self, claim: Claim, digests: list[str]) -> None:

@@ -126,6 +126,7 @@ def _told(call: Call, answer: Any) -> str:
     match argument:
         case Completion():
             words = [f"complete {argument.task}"] if argument.task >= 0 else ["complete"]
+            words += [f"({argument.hold})"] * (argument.hold != "no")
             if argument.successors:
                 words.append(f"for {','.join(str(s.task) for s in argument.successors)}")
         case Failure():
@@ -138,6 +139,8 @@ def _told(call: Call, answer: Any) -> str:
         case Reply():
             words += ["stored"] * answer.stored
             words += [f"took {','.join(map(str, answer.taken))}"] * bool(answer.taken)
+            words += [f"holds for {','.join(map(str, answer.held))}"] * bool(answer.held)
+            words += [f"due {','.join(map(str, answer.due))}"] * bool(answer.due)
             words += ["ended"] * answer.ended
             words += [_named(answer.next)] if answer.next is not None else []
         case Invocation():

@@ -1,6 +1,7 @@
 -- Make a run known and dispatch its first invocations. ARGV: run, client, digest of all that follows, structure, ride,
 -- sinks (count), inline, lapses, timed, events, number of parts, digest, bytes ..., number of cuts, invocation, digest ...,
--- number of starts, then invocation, pool, tasks ... Answers {'exists'} for another run of that id, {'ok'} also for the same call once more.
+-- number of starts, then invocation, pool, tasks ..., prewarms (`prewarm`). Answers {'exists'} for another run of that id,
+-- {'ok'} also for the same call once more.
 local run = ARGV[1]
 local digest = call('HGET', R(run, 'meta'), 'digest')
 if digest then return {digest == ARGV[3] and 'ok' or 'exists'} end
@@ -21,5 +22,6 @@ for i = 1, tonumber(ARGV[at]) do
   for _, task in ipairs(split(tasks)) do call('HSET', R(run, 'next'), task, '=' .. inv) end
   activate(run, inv, '', '1', pool, tasks, '')
 end
+prewarm(run, at + 3 * tonumber(ARGV[at]) + 1)
 publish(run, ARGV[10])
 return {'ok'}

@@ -18,9 +18,8 @@ if again then
   local following = call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
   set(run, inv, 's', 'due')
   if pool ~= '' then set(run, inv, 'p', pool) end
-  live(run, 1)
-  local pause = math.min(tonumber(ARGV[11]), tonumber(ARGV[10]) * 2 ^ (tries - 1))
-  call('ZADD', L .. 'due', seconds(NOW + pause), run .. '|' .. inv .. '|' .. following)
+  live(run, inv, 1)
+  schedule(math.min(tonumber(ARGV[11]), tonumber(ARGV[10]) * 2 ^ (tries - 1)), run, inv, following)
 else
   end_attempt(run, inv, attempt, c, 'failed', claimed)
   end_run(run, 'failed', 'task failed|' .. tries, ARGV[6])

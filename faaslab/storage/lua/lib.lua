@@ -10,6 +10,7 @@
 --   bell:<c>        stream  one entry at most: something that container <c> watches has changed, ask `watch` what
 --   idle:<pool>     list    idle containers, longest idle first
 --   pending:<pool>  list    "run|invocation|attempt" that wait for a container
+--   empty:<pool>    list    the same of empty invocations (`!<after>.<position>.<number>`): they get new containers only
 --   pools           set     pools that ever had containers or pending invocations
 --   due             zset    "run|invocation|attempt" by the second it may start again
 --   waiting         zset    container by the second since when its invocation waits for an input
@@ -111,7 +112,13 @@ local function get(run, inv, letters)
   return call('HMGET', R(run, 'inv'), unpack(names))
 end
 
-local function live(run, by) return call('HINCRBY', R(run, 'meta'), 'live', by) end
+-- An empty invocation makes a container warm; no run lives by one.
+local function is_empty(inv) return string.sub(inv, 1, 1) == '!' end
+
+local function live(run, inv, by)
+  if is_empty(inv) then return 1 end
+  return call('HINCRBY', R(run, 'meta'), 'live', by)
+end
 
 -- Small stored outputs among `tasks`, in order while they fit into `room`, appended to `reply` as task, bytes.
 local function small(run, tasks, room, reply, mark)
@@ -245,13 +252,63 @@ local function acknowledge(run, line, task, key, position)
     free_chunks(run, flow, flow.freed, least - 1)
     flow.freed = least
   end
+  if position == flow.chunks then
+    -- Another attempt need not offer it to this one again.
+    local others = {}
+    for other in string.gmatch(call('HGET', R(run, 'watch'), task) or '', '[^\n]+') do
+      if other ~= line then others[#others + 1] = other end
+    end
+    if #others > 0 then
+      call('HSET', R(run, 'watch'), task, table.concat(others, '\n'))
+    else
+      call('HDEL', R(run, 'watch'), task)
+    end
+  end
   keep_flow(run, task, flow)
   ring_if_active(run, flow.producer)
 end
 
+-- Have an invocation dispatched later; whoever sweeps hears of it if nothing else is due before.
+local function schedule(delay, run, inv, a)
+  local entry = run .. '|' .. inv .. '|' .. a
+  call('ZADD', L .. 'due', seconds(NOW + delay), entry)
+  if call('ZRANGE', L .. 'due', 0, 0)[1] == entry then call('XADD', L .. 'gateway', 'MAXLEN', INBOX, '*', 'due', a) end
+end
+
+-- Schedule empty invocations, unless they have been. ARGV from `at`: count, then for each batch name, pool, delay, count.
+local function prewarm(run, at)
+  for batch = 1, tonumber(ARGV[at]) do
+    local first = at + 4 * batch - 3
+    for number = 0, tonumber(ARGV[first + 3]) - 1 do
+      local inv = ARGV[first] .. '.' .. number
+      if call('HEXISTS', R(run, 'inv'), inv .. ':s') == 0 then
+        set(run, inv, 's', 'due', 'a', '1', 'c', '', 'p', ARGV[first + 1], 't', '', 'u', '', 'g', '-1', 'w', '-1',
+          'n', '0', 'e', '', 'o', '', 'h', '0')
+        schedule(tonumber(ARGV[first + 2]), run, inv, '1')
+      end
+    end
+  end
+end
+
+-- Let an invocation take the place of an empty one, and thereby the container that is started for it.
+local function reserve(run, pool)
+  local mark = run .. '|'
+  for _, entry in ipairs(call('LRANGE', L .. 'empty:' .. pool, 0, -1)) do
+    if string.sub(entry, 1, #mark) == mark then
+      call('LREM', L .. 'empty:' .. pool, 1, entry)
+      local _, inv = entry_of(entry)
+      local requested = tonumber(get(run, inv, 'q')[1])
+      set(run, inv, 's', 'ended')
+      event({type = 'Prewarmed', at_s = NOW, invocation = inv, container = '',
+        size_mib = tonumber(string.match(pool, '(%d+)$')), how = 'reserved', duration_s = NOW - requested})
+      return
+    end
+  end
+end
+
 -- Hand an invocation to an idle container of its pool, or queue it.
 local function activate(run, inv, by, a, p, t, u)
-  live(run, 1)
+  live(run, inv, 1)
   event({type = 'InvocationRequested', at_s = NOW, invocation = inv, attempt = tonumber(a), tasks = numbers(t),
     size_mib = tonumber(string.match(p, '(%d+)$')), by = by})
   local c = call('RPOP', L .. 'idle:' .. p)
@@ -265,7 +322,8 @@ local function activate(run, inv, by, a, p, t, u)
     push(c, unpack(message({}, c, run, inv, a, p, t, u, q, meta[1], meta[2])))
   else
     call('SADD', L .. 'pools', p)
-    call('RPUSH', L .. 'pending:' .. p, entry)
+    if not is_empty(inv) then reserve(run, p) end
+    call('RPUSH', L .. (is_empty(inv) and 'empty:' or 'pending:') .. p, entry)
     call('XADD', L .. 'gateway', 'MAXLEN', INBOX, '*', 'pool', p)
   end
 end
@@ -290,14 +348,15 @@ end
 local function unqueue(run)
   local mark = run .. '|'
   for _, pool in ipairs(call('SMEMBERS', L .. 'pools')) do
-    local key = L .. 'pending:' .. pool
-    local entries, others = call('LRANGE', key, 0, -1), {}
-    for _, entry in ipairs(entries) do
-      if string.sub(entry, 1, #mark) ~= mark then others[#others + 1] = entry end
-    end
-    if #others < #entries then
-      call('DEL', key)
-      for i = 1, #others, 1000 do call('RPUSH', key, unpack(others, i, math.min(i + 999, #others))) end
+    for _, key in ipairs({L .. 'pending:' .. pool, L .. 'empty:' .. pool}) do
+      local entries, others = call('LRANGE', key, 0, -1), {}
+      for _, entry in ipairs(entries) do
+        if string.sub(entry, 1, #mark) ~= mark then others[#others + 1] = entry end
+      end
+      if #others < #entries then
+        call('DEL', key)
+        for i = 1, #others, 1000 do call('RPUSH', key, unpack(others, i, math.min(i + 999, #others))) end
+      end
     end
   end
   for _, entry in ipairs(call('ZRANGE', L .. 'due', 0, -1)) do
@@ -526,7 +585,7 @@ local function end_attempt(run, inv, attempt, c, reason, claimed)
   if claimed.waits_for ~= '-1' then call('ZREM', L .. 'waiting', c) end
   if claimed.watches == attempt then ring(c) end
   event({type = 'WorkerExited', at_s = NOW, invocation = inv, attempt = tonumber(attempt), container = c, reason = reason})
-  return live(run, -1)
+  return live(run, inv, -1)
 end
 
 -- End the run when it has all it was asked for, or when nothing can bring it there any more.
@@ -542,23 +601,29 @@ end
 
 -- The oldest invocation that waits for a container like c, appended to `reply`; nothing: c is idle now.
 local function take_pending(c, pool, reply, was_assigned)
-  while true do
-    local head = call('LPOP', L .. 'pending:' .. pool)
-    if not head then break end
-    local run, inv, attempt = entry_of(head)
-    local meta = call('HMGET', R(run, 'meta'), 'status', 'structure', 'inline')
-    if meta[1] == 'running' then
-      local got = get(run, inv, 'saptuq')
-      if got[1] == 'pending' and got[2] == attempt then
-        set(run, inv, 's', 'assigned', 'c', c)
-        call('HSET', L .. 'assigned', c, head)
-        return message(reply, c, run, inv, attempt, got[3], got[4], got[5], got[6], meta[2], meta[3])
+  local idle = L .. 'idle:' .. pool
+  local was_idle = not was_assigned and call('LPOS', idle, c)
+  local queues = {'pending:' .. pool}
+  -- One that has worked or idled is warm: an empty invocation is for one that is not.
+  if not was_assigned and not was_idle then queues[2] = 'empty:' .. pool end
+  for _, queue in ipairs(queues) do
+    while true do
+      local head = call('LPOP', L .. queue)
+      if not head then break end
+      local run, inv, attempt = entry_of(head)
+      local meta = call('HMGET', R(run, 'meta'), 'status', 'structure', 'inline')
+      if meta[1] == 'running' then
+        local got = get(run, inv, 'saptuq')
+        if got[1] == 'pending' and got[2] == attempt then
+          set(run, inv, 's', 'assigned', 'c', c)
+          call('HSET', L .. 'assigned', c, head)
+          return message(reply, c, run, inv, attempt, got[3], got[4], got[5], got[6], meta[2], meta[3])
+        end
       end
     end
   end
-  local idle = L .. 'idle:' .. pool
   if was_assigned then call('HDEL', L .. 'assigned', c) end
-  if was_assigned or not call('LPOS', idle, c) then call('RPUSH', idle, c) end
+  if not was_idle then call('RPUSH', idle, c) end
   call('XTRIM', L .. 'inbox:' .. c, 'MAXLEN', 0)
   return reply
 end
@@ -582,8 +647,13 @@ local function lapse(c, reason)
   if not is then return end
   event({type = 'ContainerExited', at_s = NOW, container = c, reason = reason})
   event({type = 'WorkerExited', at_s = NOW, invocation = inv, attempt = tonumber(attempt), container = c, reason = reason})
-  live(run, -1)
   let_go(run, inv)
+  if is_empty(inv) then
+    set(run, inv, 's', 'ended', 'c', '')  -- nobody needs it
+    publish(run)
+    return
+  end
+  live(run, inv, -1)
   local lapses = call('HINCRBY', R(run, 'inv'), inv .. ':l', 1)
   call('HINCRBY', R(run, 'inv'), inv .. ':a', 1)
   if lapses > tonumber(call('HGET', R(run, 'meta'), 'lapses')) then
@@ -619,7 +689,11 @@ local function store_kept(run, inv, at, claimed)
   local count = tonumber(ARGV[at])
   for i = 1, count do
     local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
-    if call('HSETNX', R(run, 'out'), task, output) == 1 then
+    local flow = watched and flow_of(run, task)
+    -- What is stored must have arrived: the producer of a stream may not have told yet, and then it will store it.
+    local told = not flow or string.match(flow.producer, '^(.*)|%d+|[^|]*$') == inv
+      or call('SISMEMBER', R(run, 'streamed'), task) == 1
+    if told and call('HSETNX', R(run, 'out'), task, output) == 1 then
       local large = string.sub(output, 1, 3) == 'R1|' and string.match(output, '|(%d+)$')
       event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
         bytes = tonumber(large or #output)})

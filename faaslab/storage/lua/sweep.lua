@@ -6,8 +6,8 @@ for _, entry in ipairs(call('ZRANGEBYSCORE', L .. 'due', '-inf', seconds(NOW))) 
   local run, inv, attempt = entry_of(entry)
   local got = get(run, inv, 'sa')
   if status(run) == 'running' and got[1] == 'due' and got[2] == attempt then
-    live(run, -1)
-    reactivate(run, inv, 'retry')
+    live(run, inv, -1)
+    reactivate(run, inv, is_empty(inv) and 'prewarm' or 'retry')
     publish(run)
   end
 end
