@@ -543,10 +543,7 @@ class WorkerMachine:
         if task in self._silent:
             self._keep(task, value, payload)
             return (yield from self._flush())
-        self._prewarms = tuple(
-            EmptyInvocations(empty_name(task, position), pool_of(container.image, size_mib), delay_s, count)
-            for position, (size_mib, delay_s, count) in enumerate(dag.prewarms(task))
-        )
+        self._prewarm_after(task)
         if self._shelf is not None and not self._is_planned(task):
             self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
@@ -614,6 +611,14 @@ class WorkerMachine:
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return (yield from self._obey(reply))
+
+    def _prewarm_after(self, task: int) -> None:
+        """Have the next call ask for the empty invocations that follow a task."""
+        image = self._container.image
+        self._prewarms = tuple(
+            EmptyInvocations(empty_name(task, position), pool_of(image, size_mib), delay_s, count)
+            for position, (size_mib, delay_s, count) in enumerate(self._dag.prewarms(task))
+        )
 
     def _successors(self, waiting: Sequence[Waiting]) -> tuple[Successor, ...]:
         image = self._container.image
@@ -729,6 +734,7 @@ class WorkerMachine:
         """Be done with a task that nobody needs any more."""
         upstreams = self._dag.upstreams(task)
         self._event(TaskSkipped(self._container.now_s(), task, self._claim.invocation, False))
+        self._prewarm_after(task)
         self._kept.release(task, upstreams)
         self._wanted.discard(task)
         if self._shelf is not None:
