@@ -116,6 +116,7 @@ def build_spec(dag: DAG, plan: Plan, identity: RunIdentity, config: Config) -> R
             EmptyInvocations(empty_name(-1, position), pool_of(identity.image, one.size_mib), one.delay_s, one.count)
             for position, one in enumerate(one for one in plan.instructions.prewarms if one.after is None)
         ),
+        dated=bool(plan.instructions.duplicates),
     )
 
 

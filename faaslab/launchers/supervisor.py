@@ -194,7 +194,9 @@ class Supervisor:
         self._report(work, "memory", message, peak_bytes=peak_bytes, pool=pool)
 
     def _report(self, work: Work, kind: str, message: str, *, peak_bytes: int = 0, pool: str = "") -> None:
-        """Fail the current task in the child's place."""
+        """Fail the current task in the child's place, unless it is another worker's."""
+        if work.copy:
+            return
         settings = self._launch.settings
         logs, _ = read_log(self._log, work.log_start, self._launch.log_bytes)
         claim = Claim(work.run, work.invocation, work.attempt, self._container)

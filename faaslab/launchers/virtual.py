@@ -420,6 +420,8 @@ class _World:
         if container.moment != moment:
             return
         self._die(container, noticed=True)
+        if action.copy:
+            return
         message = f"it ran more than its timeout_s of {action.timeout_s:g} s and was killed"
         size_mib = size_of_pool(container.pool)
         report = ErrorReport(action.task, "timeout", action.attempt, container.name, size_mib, message)

@@ -107,7 +107,7 @@ def onward(
         only = successors[0]
         if dag.assigned_to(only) is None and dag.size_mib(only) == size_mib and len(dag.upstreams(only)) == 1:
             return Onward((only,), (), 0)
-    waiting = tuple(_waiting(dag, expected, s) for s in successors)
+    waiting = tuple(described(dag, expected, s) for s in successors)
     stays = not visible and all(not w.worker and w.size_mib == size_mib for w in waiting)
     return Onward((), waiting, take, decision.hold if stays else "no", decision.wait_s, decision.late)
 
@@ -133,7 +133,8 @@ def preferred(
     return decision, [*ahead, *(successor for successor in successors if successor not in others)]
 
 
-def _waiting(dag: Wiring, expected: Callable[[int], int], task: int) -> Waiting:
+def described(dag: Wiring, expected: Callable[[int], int], task: int) -> Waiting:
+    """Return what the store has to hear of a successor."""
     worker = dag.assigned_to(task)
     gate = worker is not None and dag.order(worker)[0] == task
     return Waiting(task, expected(task), worker or "", gate, dag.size_mib(task))

@@ -252,6 +252,21 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """How far a task is that a worker waits for.
+
+    Attributes:
+        stored: Whether its output is.
+        ready: Whether all its inputs are.
+        since_s: For how many seconds all of them have been, those of a root since the run was created; 0: not ready.
+    """
+
+    stored: bool
+    ready: bool
+    since_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """One first invocation of a run: a planned worker (no tasks) or dynamic root tasks."""
 
@@ -271,6 +286,7 @@ class RunSpec:
         sinks: Tasks whose outputs the client asked for.
         cuts: Invocation -> digest of the part of a large DAG that it can still reach, which rides along in its place.
         prewarms: Empty invocations that need no task to have completed.
+        dated: Record when outputs are stored, for ``Storage.look``.
     """
 
     run: str
@@ -285,6 +301,7 @@ class RunSpec:
     events: bytes = b""
     cuts: Mapping[str, str] = field(default_factory=dict)
     prewarms: tuple[EmptyInvocations, ...] = ()
+    dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from faaslab.protocol.messages import (
     Demand,
     Failure,
     Invocation,
+    Look,
     Message,
     Orders,
     Reply,
@@ -139,6 +140,14 @@ class Storage(ABC):
         Returns:
             The new cursor, None if it has not rung. Rings that nobody has heard yet are one.
         """
+
+    @abstractmethod
+    def look(self, claim: Claim, task: int, upstreams: Sequence[int]) -> Look:
+        """Return how far a task is, given all its upstream tasks; the run must be ``dated``."""
+
+    @abstractmethod
+    def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:
+        """Return whether any of these successors still lacks the output of ``task``: neither it nor a copy arrived."""
 
     @abstractmethod
     def begin(self, claim: Claim, task: int) -> bool:

@@ -17,6 +17,7 @@ from faaslab.protocol.messages import (
     EmptyInvocations,
     Failure,
     Invocation,
+    Look,
     Message,
     News,
     Orders,
@@ -83,6 +84,9 @@ class _Run:
     live: int = 0
     ended_s: float = 0.0
     outputs: dict[int, bytes] = field(default_factory=dict)
+    created_s: float = 0.0
+    dates: dict[int, float] = field(default_factory=dict)
+    """When outputs were stored, if the run is dated."""
     owner: dict[int, str] = field(default_factory=dict)
     arrived: dict[int, dict[int, None]] = field(default_factory=dict)
     held: dict[int, dict[int, tuple[str, int]]] = field(default_factory=dict)
@@ -147,7 +151,7 @@ class MemoryStorage(Storage):
                 return
             if existing is not None:
                 raise StorageError(f"run {spec.run!r} exists already; run ids must be unique")
-            run = self._runs[spec.run] = _Run(spec, sinks_left=len(spec.sinks))
+            run = self._runs[spec.run] = _Run(spec, sinks_left=len(spec.sinks), created_s=self._clock.now_s())
             for start in spec.starts:
                 run.invocations[start.invocation] = _Invocation(start.pool, start.tasks)
                 for task in start.tasks:
@@ -413,6 +417,22 @@ class MemoryStorage(Storage):
             if not self._changed.wait_for(rung, wait_s):
                 return None
             return str(self._containers[container].rings)
+
+    def look(self, claim: Claim, task: int, upstreams: Sequence[int]) -> Look:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            stored, ready = task in run.outputs, all(upstream in run.dates for upstream in upstreams)
+            if not ready:
+                return Look(stored, False)
+            last_s = max((run.created_s, *(run.dates[upstream] for upstream in upstreams)))
+            return Look(stored, True, self._clock.now_s() - last_s)
+
+    def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            return any(s not in run.owner and task not in run.arrived.get(s, ()) for s in successors)
 
     def begin(self, claim: Claim, task: int) -> bool:
         """See ``Storage``."""
@@ -752,7 +772,7 @@ class MemoryStorage(Storage):
         run.fresh.append(OutputStored(now_s, completion.task, completion.claim.invocation, size, took_s))
         if completion.sink:
             run.sinks_left -= 1
-        self._tell_watchers(run, completion.task)
+        self._stored_now(run, completion.task)
 
     def _store_kept(self, run: _Run, claim: Claim, outputs: Mapping[int, bytes]) -> None:
         """Write what a leaving worker kept for tasks that will run elsewhere."""
@@ -760,10 +780,12 @@ class MemoryStorage(Storage):
             if task not in run.outputs:
                 run.outputs[task] = output
                 run.fresh.append(OutputStored(self._clock.now_s(), task, claim.invocation, output_bytes(output)))
-                self._tell_watchers(run, task)
+                self._stored_now(run, task)
 
-    def _tell_watchers(self, run: _Run, task: int) -> None:
-        """Ring for whoever watches a task: it is stored."""
+    def _stored_now(self, run: _Run, task: int) -> None:
+        """Record when a task was stored, and ring for whoever watches it."""
+        if run.spec.dated:
+            run.dates[task] = self._clock.now_s()
         for name, attempt, container in run.watched.pop(task, ()):
             if self._wanted(container, (run.spec.run, name, attempt)):
                 self._containers[container].ring()

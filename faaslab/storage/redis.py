@@ -18,6 +18,7 @@ from faaslab.protocol.messages import (
     EmptyInvocations,
     Failure,
     Invocation,
+    Look,
     Message,
     News,
     Orders,
@@ -230,7 +231,7 @@ class RedisStorage(Storage):
         starts = [x for start in spec.starts for x in (start.invocation, start.pool, _csv(start.tasks))]
         cuts = [x for pair in spec.cuts.items() for x in pair]
         kept = (spec.client, spec.structure, sorted(spec.parts), spec.ride, spec.sinks, spec.starts, spec.events)
-        same = (*kept, spec.prewarms)
+        same = (*kept, spec.prewarms, spec.dated)
         answer = self._run(
             "create_run",
             spec.run,
@@ -249,6 +250,7 @@ class RedisStorage(Storage):
             len(spec.starts),
             *starts,
             *_batches(spec.prewarms),
+            "1" if spec.dated else "0",
         )
         if answer[0] == b"exists":
             raise StorageError(f"run {spec.run!r} exists already; run ids must be unique")
@@ -399,6 +401,15 @@ class RedisStorage(Storage):
         """See ``Storage``."""
         entries = self._read(f"{self._prefix}bell:{container}", cursor, wait_s, 1)
         return entries[0][0].decode() if entries else None
+
+    def look(self, claim: Claim, task: int, upstreams: Sequence[int]) -> Look:
+        """See ``Storage``."""
+        _, stored, ready, since = self._claimed("look", claim, task, _csv(upstreams))
+        return Look(bool(stored), bool(ready), float(since))
+
+    def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:
+        """See ``Storage``."""
+        return bool(self._claimed("needed", claim, task, _csv(successors))[1])
 
     def begin(self, claim: Claim, task: int) -> bool:
         """See ``Storage``."""

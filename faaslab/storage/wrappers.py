@@ -53,6 +53,8 @@ class StorageWrapper(Storage):
     wait_ready = _passed_on(Storage.wait_ready)
     watch = _passed_on(Storage.watch)
     wait_bell = _passed_on(Storage.wait_bell)
+    look = _passed_on(Storage.look)
+    needed = _passed_on(Storage.needed)
     begin = _passed_on(Storage.begin)
     stored = _passed_on(Storage.stored)
     owned = _passed_on(Storage.owned)

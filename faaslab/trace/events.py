@@ -125,6 +125,27 @@ class TaskExecuted(Event, frozen=True):
     """Lost to other guests of the hypervisor."""
 
 
+class TaskDuplicated(Event, frozen=True):
+    """A worker computed the output of another one's task itself, for its own tasks only, and did not store it."""
+
+    task: int
+    invocation: str
+    container: str
+    duration_s: float
+    cpu_s: float = 0.0
+    lost: bool = False
+    """Whether the output had arrived but was not stored: an earlier attempt of its worker had a copy of its own."""
+
+
+class TaskSkipped(Event, frozen=True):
+    """Nobody needed the output of a task any more: all who would have had copies of their own."""
+
+    task: int
+    invocation: str
+    executed: bool
+    """Whether that was found when it had been executed; only the output was not stored then."""
+
+
 class OutputStored(Event, frozen=True):
     """An output is visible to all workers."""
 
@@ -201,6 +222,8 @@ AnyEvent = (
     | TaskStarted
     | InputFetched
     | TaskExecuted
+    | TaskDuplicated
+    | TaskSkipped
     | OutputStored
     | OutputKept
     | OutputHeld

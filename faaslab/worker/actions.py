@@ -55,7 +55,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run user code (``graph.functions.call``); ``timeout_s`` None: as long as it takes."""
+    """Run user code (``graph.functions.call``); ``timeout_s`` None: as long as it takes.
+
+    ``copy``: another worker's task. Whatever happens to it, even to the container, is no failure of that task.
+    """
 
     task: int
     task_id: str
@@ -69,6 +72,7 @@ class Execute:
     kwargs: Mapping[str, Any]
     timeout_s: float | None
     outputs: int = 1
+    copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

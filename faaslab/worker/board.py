@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faaslab.worker.actions import Execute, Turn
 
-_FIELDS = struct.Struct("<QddqqqqqHHH")
+_FIELDS = struct.Struct("<QddqqqqqqHHH")
 _IDLE, _TURNED, _EXECUTING = 0, 1, 2
 _SIZE = 4096
 _TEXT_BYTES = 1200
@@ -22,6 +22,7 @@ class Work:
         began_s: When that began, on the monotonic clock.
         timeout_s: Allowed time; infinite if there is no limit.
         log_start: Where its output begins in the log.
+        copy: Whether it is another worker's task, which does not fail here.
     """
 
     executing: bool
@@ -35,6 +36,7 @@ class Work:
     began_s: float
     timeout_s: float
     log_start: int
+    copy: bool = False
 
 
 class Board:
@@ -69,6 +71,7 @@ class Board:
             action.attempt,
             action.retries,
             action.pure,
+            isinstance(action, Execute) and action.copy,
             log_start,
             len(run),
             len(invocation),
@@ -100,7 +103,7 @@ class Board:
         """Return what the child has in hand, None if nothing (or just now changing)."""
         for _ in range(3):
             before = self._memory[:8]
-            state, began_s, timeout_s, task, attempt, retries, pure, log_start, *lengths = _FIELDS.unpack_from(
+            state, began_s, timeout_s, task, attempt, retries, pure, copy, log_start, *lengths = _FIELDS.unpack_from(
                 self._memory, 8
             )
             at = 8 + _FIELDS.size
@@ -115,7 +118,18 @@ class Board:
                 executing = state == _EXECUTING
                 limit_s = timeout_s if executing else float("inf")
                 return Work(
-                    executing, run, invocation, task_id, task, attempt, retries, bool(pure), began_s, limit_s, log_start
+                    executing,
+                    run,
+                    invocation,
+                    task_id,
+                    task,
+                    attempt,
+                    retries,
+                    bool(pure),
+                    began_s,
+                    limit_s,
+                    log_start,
+                    bool(copy),
                 )
         return None
 

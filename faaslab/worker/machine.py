@@ -10,13 +10,14 @@ Whatever the store answers ``Fenced`` to is dropped: somebody else owns it now.
 """
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import Fenced, PayloadError, StorageError
+from faaslab.policy.duplication import pays
 from faaslab.policy.recovery import lost_work, unfinished
-from faaslab.policy.successors import Arrivals, Onward, Waiting, onward
+from faaslab.policy.successors import Arrivals, Onward, Waiting, described, onward
 from faaslab.protocol.messages import (
     EMPTY,
     RUN_TIME,
@@ -25,6 +26,7 @@ from faaslab.protocol.messages import (
     EmptyInvocations,
     Failure,
     Invocation,
+    Look,
     News,
     Reply,
     Successor,
@@ -53,8 +55,10 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     Prewarmed,
+    TaskDuplicated,
     TaskExecuted,
     TaskLogged,
+    TaskSkipped,
     TaskStarted,
     WorkerStarted,
     WorkerWaited,
@@ -69,6 +73,8 @@ if TYPE_CHECKING:
     from faaslab.worker.container import Container
 
 Steps = Generator[Action, Any, Any]
+Gathered = tuple[dict[int, str], dict[int, Fetched], float]
+"""How the inputs of a task came: what ``WorkerMachine._fetch_inputs`` returns."""
 
 FLUSH_EVENTS = 256
 FLUSH_S = 0.5
@@ -110,6 +116,7 @@ class WorkerMachine:
         self._silent: frozenset[int] = frozenset()
         self._prewarms: tuple[EmptyInvocations, ...] = ()
         self._shelf: Shelf | None = None
+        self._uncopied: set[int] = set()
 
     def serve(self) -> Generator[Action, Any, Invocation | None]:
         """Run the invocation to its end; returns the next one if the store had one waiting.
@@ -284,6 +291,8 @@ class WorkerMachine:
             suspended = yield from self._wait_for(task)
             if suspended is not None:
                 return suspended
+        if (yield from self._unneeded(task)):
+            return (yield from self._skip(task, executed=False))
         self._event(
             TaskStarted(
                 container.now_s(), task, self._claim.invocation, self._claim.container, self._invocation.attempt
@@ -343,6 +352,18 @@ class WorkerMachine:
 
     def _prepare(self, task: int) -> Steps:
         """Return function, arguments and input bytes of a task, or the reply to its failure."""
+        try:
+            taken = yield from self._gather(task)
+        except CopyFailed as failed:
+            return (yield from self._fail(failed.task, failed.kind, str(failed), failed.outcome, runs=task))
+        try:
+            return self._load(task, taken)
+        except Exception as error:
+            message = f"its code or arguments can't be loaded on the worker: {_words(error)}{_cure(error)}"
+            return (yield from self._fail(task, "load", message, Outcome(error=error)))
+
+    def _gather(self, task: int) -> Generator[Action, Any, Gathered]:
+        """Have code, constants and inputs of a task at hand; returns the answer of ``_fetch_inputs``."""
         container, dag = self._container, self._dag
         digests = dag.part_digests(task)
         began_s = container.now_s()
@@ -351,14 +372,19 @@ class WorkerMachine:
             # No output of a task, but it travelled: code that did not ride along, large constants.
             now_s = container.now_s()
             self._event(InputFetched(now_s, task, -1, self._claim.invocation, fetched, "store", now_s - began_s))
-        taken = yield from self._fetch_inputs(task)
-        try:
-            inputs, input_bytes = self._take_inputs(task, *taken)
-            function = container.loaded(dag.function_digest(task))
-            args, kwargs = dag.call(task, {digest: container.constant(digest) for digest in digests[1:]}, inputs)
-        except Exception as error:
-            message = f"its code or arguments can't be loaded on the worker: {_words(error)}{_cure(error)}"
-            return (yield from self._fail(task, "load", message, Outcome(error=error)))
+        return (yield from self._fetch_inputs(task))
+
+    def _load(self, task: int, taken: Gathered) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], int]:
+        """Return function, arguments and input bytes of a task.
+
+        Raises:
+            Exception: Whatever loading them raises.
+        """
+        container, dag = self._container, self._dag
+        inputs, input_bytes = self._take_inputs(task, *taken)
+        function = container.loaded(dag.function_digest(task))
+        constants = {digest: container.constant(digest) for digest in dag.part_digests(task)[1:]}
+        args, kwargs = dag.call(task, constants, inputs)
         return function, args, kwargs, input_bytes
 
     def _fetch_parts(self, digests: Sequence[str]) -> Generator[Action, Any, int]:
@@ -371,7 +397,7 @@ class WorkerMachine:
             raise Fenced(f"run {self._claim.run} has no parts any more")
         return self._container.remember(parts)
 
-    def _fetch_inputs(self, task: int) -> Generator[Action, Any, tuple[dict[int, str], dict[int, Fetched], float]]:
+    def _fetch_inputs(self, task: int) -> Generator[Action, Any, Gathered]:
         """Have all inputs of a task at hand.
 
         Returns:
@@ -399,28 +425,32 @@ class WorkerMachine:
         for upstream, frame in rode_along.items():
             # Of a large one only its reference rode along.
             sources[upstream] = "store" if (yield from self._receive(upstream, frame)) else "inline"
-        yield from self._fetch(own)
+        yield from self._fetch(task, own)
         took_s = container.now_s() - began_s
         early: dict[int, Fetched] = {}
         for upstream in [u for u in sources if sources[u] == "preload"]:
             fetched = yield from self._from_shelf(upstream)
             if fetched is None:
-                yield from self._fetch([upstream])
+                yield from self._fetch(task, [upstream])
                 sources[upstream] = "store"
             else:
                 early[upstream] = fetched
                 kept.receive(upstream, fetched.frame, self._consumers(upstream))
         return sources, early, took_s
 
-    def _fetch(self, upstreams: Sequence[int]) -> Steps:
-        """Fetch outputs that have arrived."""
+    def _fetch(self, task: int, upstreams: Sequence[int]) -> Steps:
+        """Fetch outputs that have arrived at a task; what was never stored is computed here."""
         if not upstreams:
             return
         found = yield Call("fetch", (self._claim.run, upstreams))
-        if len(found) < len(upstreams):
-            yield from self._output_lost(next(u for u in upstreams if u not in found))
         for upstream in upstreams:
-            yield from self._receive(upstream, found[upstream])
+            if upstream in found:
+                yield from self._receive(upstream, found[upstream])
+            elif self._dag.options(upstream).pure and self._dag.duplicable(upstream):
+                # An earlier attempt had a copy of its own, and so it was not stored.
+                yield from self._copy(upstream, task, lost=True)
+            else:
+                yield from self._output_lost(upstream)
 
     def _take_inputs(
         self, task: int, sources: dict[int, str], early: dict[int, Fetched], took_s: float
@@ -484,10 +514,9 @@ class WorkerMachine:
         if task in self._silent:
             self._keep(task, value, payload)
             return (yield from self._flush())
-        self._prewarms = tuple(
-            EmptyInvocations(empty_name(task, position), pool_of(container.image, size_mib), delay_s, count)
-            for position, (size_mib, delay_s, count) in enumerate(dag.prewarms(task))
-        )
+        if (yield from self._unneeded(task)):
+            return (yield from self._skip(task, executed=True))
+        self._prewarms = self._prewarms_after(task)
         if self._shelf is not None and not self._is_planned(task):
             self._shelf.take(task)  # it was to come from another worker
         visible, asks = self._visible(task), bool(dag.policy)
@@ -535,6 +564,13 @@ class WorkerMachine:
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return (yield from self._obey(reply))
+
+    def _prewarms_after(self, task: int) -> tuple[EmptyInvocations, ...]:
+        image = self._container.image
+        return tuple(
+            EmptyInvocations(empty_name(task, position), pool_of(image, size_mib), delay_s, count)
+            for position, (size_mib, delay_s, count) in enumerate(self._dag.prewarms(task))
+        )
 
     def _successors(self, waiting: Sequence[Waiting]) -> tuple[Successor, ...]:
         image = self._container.image
@@ -734,9 +770,13 @@ class WorkerMachine:
             self._event(OutputKept(self._container.now_s(), task, self._claim.invocation, payload.nbytes))
 
     def _fail(
-        self, task: int, kind: str, message: str, outcome: Outcome | None = None
+        self, task: int, kind: str, message: str, outcome: Outcome | None = None, *, runs: int | None = None
     ) -> Generator[Action, Any, Reply]:
-        """Report a failed task; the store decides whether another attempt follows."""
+        """Report a failed task; the store decides whether another attempt follows.
+
+        Args:
+            runs: The task to start from again, if that is not the one that failed.
+        """
         container, claim, settings = self._container, self._claim, self._container.settings
         options = self._dag.options(task)
         retries = options.retries if kind == "raised" else 0
@@ -769,7 +809,7 @@ class WorkerMachine:
                 outputs = yield from self._only_here()
             except OwnFailed as error:
                 return (yield from self._fail(error.task, "optimization", str(error), Outcome(error=error.__cause__)))
-        remaining = self._remaining(task)
+        remaining = self._remaining(task if runs is None else runs)
         failure = Failure(
             claim,
             task,
@@ -814,6 +854,8 @@ class WorkerMachine:
                 return None
             if dag.leaves(task):
                 return (yield from self._suspend(task, container.now_s() - began_s))
+            if (yield from self._copy_one(task)):
+                continue
             message = yield from container.listen(container.settings.wait_slice_s)
             if isinstance(message, YieldRequest) and (message.run, message.invocation) == self._key:
                 return (yield from self._suspend(task, container.now_s() - began_s))
@@ -831,6 +873,112 @@ class WorkerMachine:
             return (yield from self._fail(error.task, "optimization", str(error), Outcome(error=error.__cause__)))
         reply: Reply = yield Call("suspend", (Suspension(self._claim, gate, outputs, self._batch()),))
         return reply
+
+    # -- copies of other workers' outputs -------------------------------------------------------------------------
+
+    def _copy_one(self, task: int) -> Generator[Action, Any, bool]:
+        """Compute one input that a task waits for, if that is sooner; whether it is here now.
+
+        Another attempt does not: a copy may be what the one before it died of.
+        """
+        dag, worker = self._dag, self._planned
+        if worker is None or self._invocation.attempt > 1:
+            return False
+        for upstream in dag.upstreams(task):
+            times_s = dag.duplicate(worker, upstream)
+            if times_s is None or upstream in self._kept or upstream in self._inputs or upstream in self._uncopied:
+                continue
+            if self._shelf is not None and self._shelf.comes(upstream):
+                continue
+            seen: Look = yield Call("look", (self._claim, upstream, dag.upstreams(upstream)))
+            since_s = seen.since_s / self._container.settings.dilation
+            if seen.stored or not seen.ready or not pays(*times_s, since_s):
+                continue
+            try:
+                yield from self._copy(upstream, task)
+            except CopyFailed:
+                self._uncopied.add(upstream)  # its own worker will tell what is wrong with it
+                continue
+            own = [s for s in dag.successors(upstream) if dag.assigned_to(s) == worker]
+            waiting = [described(dag, self._arrivals, successor) for successor in own]
+            yield from self._tell(Completion(self._claim, upstream, successors=self._successors(waiting)))
+            return True
+        return False
+
+    def _copy(self, task: int, consumer: int, *, lost: bool = False) -> Steps:
+        """Compute the output of another worker's task and keep it for those here that need it.
+
+        Args:
+            task: The task; its inputs have arrived.
+            consumer: Who needs it, beside the own tasks.
+            lost: The output has arrived but is not stored.
+
+        Raises:
+            CopyFailed: The code, the arguments or the result would not do.
+        """
+        container, dag, claim, options = self._container, self._dag, self._claim, self._dag.options(task)
+        taken = yield from self._gather(task)
+        try:
+            function, args, kwargs, _ = self._load(task, taken)
+        except Exception as error:
+            message = f"its code or arguments can't be loaded on the worker: {_words(error)}{_cure(error)}"
+            raise CopyFailed(task, "load", message, Outcome(error=error)) from error
+        finally:
+            self._kept.release(task, dag.upstreams(task))
+        outcome: Outcome = yield Execute(
+            task,
+            dag.id_of(task),
+            claim.run,
+            claim.invocation,
+            claim.attempt,
+            options.retries,
+            options.pure,
+            function,
+            args,
+            kwargs,
+            options.timeout_s and options.timeout_s * container.settings.dilation,
+            options.outputs,
+            copy=not lost,
+        )
+        if outcome.error is not None:
+            raise CopyFailed(task, "raised", _words(outcome.error) + _cure(outcome.error), outcome)
+        try:
+            payload = self._codec.dumps(outcome.value)
+        except Exception as error:  # whatever a user's __reduce__ raises means the same
+            message = f"its result, a {type(outcome.value).__name__}, can't be serialized: {_words(error)}"
+            raise CopyFailed(task, "serialization", message, Outcome(error=error)) from error
+        self._event(
+            TaskDuplicated(
+                container.now_s(), task, claim.invocation, claim.container, outcome.duration_s, outcome.cpu_s, lost
+            )
+        )
+        if self._shelf is not None:
+            self._shelf.take(task)
+        self._kept.keep(task, outcome.value, payload, {*self._consumers(task), consumer}, alone=False)
+
+    def _unneeded(self, task: int) -> Generator[Action, Any, bool]:
+        """Whether all who need the output of a task have copies of their own; none of this worker's tasks needs it."""
+        dag = self._dag
+        if not dag.duplicable(task) or task in self._silent or self._visible(task) or self._consumers(task):
+            return False
+        successors = dag.successors(task)
+        if any(dag.assigned_to(successor) is None for successor in successors):
+            return False
+        return not (yield Call("needed", (self._claim, task, successors)))
+
+    def _skip(self, task: int, *, executed: bool) -> Generator[Action, Any, Reply | None]:
+        """Go on without the output of a task."""
+        self._event(TaskSkipped(self._container.now_s(), task, self._claim.invocation, executed))
+        upstreams = self._dag.upstreams(task)
+        self._kept.release(task, upstreams)
+        self._wanted.discard(task)
+        for upstream in upstreams:
+            if upstream not in self._kept and not self._consumers(upstream):
+                self._inputs.pop(upstream, None)
+                if self._shelf is not None:
+                    self._shelf.take(upstream)
+        self._prewarms = self._prewarms_after(task)
+        return (yield from self._flush())
 
     # -- events ---------------------------------------------------------------------------------------------------
 
@@ -851,6 +999,14 @@ class WorkerMachine:
         if not urgent and self._container.now_s() < self._flushed_s + FLUSH_S:
             return None
         return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
+
+
+class CopyFailed(Exception):
+    """The output of another worker's task could not be computed here; ``kind`` and ``outcome`` as for ``_fail``."""
+
+    def __init__(self, task: int, kind: str, message: str, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.task, self.kind, self.outcome = task, kind, outcome
 
 
 class OwnFailed(Exception):

@@ -10,11 +10,12 @@ from faaslab.errors import Fenced
 from faaslab.protocol.messages import Start
 from faaslab.trace.events import ContainerExited, InvocationRequested, WorkerExited
 from tests.storage.conformance_held import HeldConformance
+from tests.storage.conformance_looks import LookConformance
 from tests.storage.conformance_watch import WatchConformance
 from tests.storage.scene import CLIENT, LONG_S, SMALL, BackDoor, Scene, spec, successor
 
 
-class StorageConformance(HeldConformance, WatchConformance):
+class StorageConformance(HeldConformance, WatchConformance, LookConformance):
     """All promises; here those about leases, clients and leftovers."""
 
     # -- leases of containers -------------------------------------------------------------------------------------

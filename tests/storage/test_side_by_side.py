@@ -101,12 +101,15 @@ class SideBySide(RuleBasedStateMachine):
         first=st.lists(tasks, min_size=1, max_size=3, unique=True),
         pool=st.sampled_from(POOLS),
         planned=st.booleans(),
+        dated=st.booleans(),
         events=batches,
     )
-    def create_run(self, run: str, client: str, sinks: Any, first: Any, pool: str, planned: bool, events: Any) -> None:
+    def create_run(
+        self, run: str, client: str, sinks: Any, first: Any, pool: str, planned: bool, dated: bool, events: Any
+    ) -> None:
         starts = (Start("i", pool, tuple(first)), *([Start("p", SMALL)] if planned else []))
         parts = {"s": b"structure " + run.encode(), "f": b"function", "big": b"B" * 500}
-        spec = RunSpec(run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events)
+        spec = RunSpec(run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events, dated=dated)
         self.both(lambda store: store.renew_client(client, LONG_S))
         self.both(lambda store: store.create_run(spec))
 
@@ -262,6 +265,14 @@ class SideBySide(RuleBasedStateMachine):
             return cursor is not None
 
         self.both(heard)
+
+    @rule(claim=claims, task=tasks, upstreams=st.lists(tasks, max_size=3, unique=True))
+    def look(self, claim: Claim, task: int, upstreams: list[int]) -> None:
+        self.both(lambda store: dataclasses.replace(store.look(claim, task, upstreams), since_s=0.0))
+
+    @rule(claim=claims, task=tasks, after=st.lists(st.integers(7, 14), max_size=4, unique=True))
+    def needed(self, claim: Claim, task: int, after: list[int]) -> None:
+        self.both(lambda store: store.needed(claim, task, after))
 
     @rule(claim=claims, task=tasks)
     def begin(self, claim: Claim, task: int) -> None:

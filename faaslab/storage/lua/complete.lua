@@ -121,7 +121,7 @@ if ARGV[7] == '1' and (ARGV[10] == '1' or sink or others) then
     event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
       bytes = tonumber(ARGV[8]), duration_s = started > 0 and math.max(0, NOW - started) or 0})
     if sink then call('HINCRBY', R(run, 'meta'), 'sinks_left', -1) end
-    if claimed.watched then stored_now(run, task) end
+    stored_now(run, task, claimed)
   end
 end
 

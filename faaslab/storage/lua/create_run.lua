@@ -1,6 +1,6 @@
 -- Make a run known and dispatch its first invocations. ARGV: run, client, digest of all that follows, structure, ride,
 -- sinks (count), inline, lapses, events, number of parts, digest, bytes ..., number of cuts, invocation, digest ...,
--- number of starts, then invocation, pool, tasks ..., prewarms (`prewarm`). Answers {'exists'} for another run of that id,
+-- number of starts, then invocation, pool, tasks ..., prewarms (`prewarm`), dated. Answers {'exists'} for another run of that id,
 -- {'ok'} also for the same call once more.
 local run = ARGV[1]
 local digest = call('HGET', R(run, 'meta'), 'digest')
@@ -23,5 +23,6 @@ for i = 1, tonumber(ARGV[at]) do
   activate(run, inv, '', '1', pool, tasks, '')
 end
 prewarm(run, at + 3 * tonumber(ARGV[at]) + 1)
+if ARGV[#ARGV] == '1' then call('HSET', R(run, 'meta'), 'dated', seconds(NOW)) end
 publish(run, ARGV[9])
 return {'ok'}

@@ -6,7 +6,7 @@ local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
 if refused then return refused end
 
-store_kept(run, inv, 16, claimed.watched)
+store_kept(run, inv, 16, claimed)
 if ARGV[8] == '1' then set(run, inv, 't', ARGV[9]) end
 local tries = call('HINCRBY', R(run, 'tries'), task, 1)
 local pool = ARGV[15]

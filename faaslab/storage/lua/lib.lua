@@ -20,7 +20,8 @@
 --   throttle        string  second until which the emulated link of the whole store is busy
 -- Of a run, below `run:<id>:`:
 --   meta            hash    status, reason, client, digest, structure, ride (digests), inline, lapses, sinks_left, live, ended,
---                           watched (whether anybody ever watched an output)
+--                           watched (whether anybody ever watched an output), dated (when it was created, if it is to be
+--                           recorded when outputs are stored)
 --   error           string  encoded report of the failure that ended the run
 --   parts           hash    digest -> structure, code or large constant
 --   cuts            hash    invocation -> part of a large DAG that it can still reach; `structure` then begins with `*`
@@ -38,6 +39,7 @@
 --                           e (tasks it was given since) o (tasks whose outputs it has to store) h (held inputs)
 --                           b(ell: last attempt that watched anything)
 --   watch           hash    task that is not stored -> "<invocation>|<attempt>|<container>" of who watches it, a line each
+--   dates           hash    task -> the second at which its output was stored, if the run is dated
 --   tries           hash    task -> failed attempts
 --   begun           hash    impure task -> attempt that began it
 --   blobs           set     keys of blob chunks
@@ -162,8 +164,10 @@ local function push(c, ...) call('XADD', L .. 'inbox:' .. c, 'MAXLEN', INBOX, '*
 -- The bell is a hint, and one unheard ring says as much as many.
 local function ring(c) call('XADD', L .. 'bell:' .. c, 'MAXLEN', 1, '*', 'b', '') end
 
--- Tell whoever watches a task that it is stored.
-local function stored_now(run, task)
+-- Record when a task was stored, and tell whoever watches it.
+local function stored_now(run, task, claimed)
+  if claimed.dated then call('HSET', R(run, 'dates'), task, seconds(NOW)) end
+  if not claimed.watched then return end
   local watchers = call('HGET', R(run, 'watch'), task)
   if not watchers then return end
   for line in string.gmatch(watchers, '[^\n]+') do
@@ -573,14 +577,14 @@ end
 
 -- Nil and what is known of the invocation and its run if the claim holds, otherwise the answer that says why not.
 local function fenced(run, inv, attempt, c)
-  local meta = call('HMGET', R(run, 'meta'), 'status', 'inline', 'watched')
+  local meta = call('HMGET', R(run, 'meta'), 'status', 'inline', 'watched', 'dated')
   if meta[1] ~= 'running' then return {'fenced', 'run ' .. run .. ' is ' .. (meta[1] or 'not known to the store')} end
   local got = get(run, inv, 'sacptnwbeoh')
   if got[1] ~= 'assigned' or got[2] ~= attempt or got[3] ~= c then
     return {'fenced', c .. ' no longer owns attempt ' .. attempt .. ' of ' .. inv}
   end
   return nil, {pool = got[4], tasks = got[5], number = got[6], waits_for = got[7], watches = got[8],
-    given = got[9], due = got[10], held = got[11], inline = tonumber(meta[2]), watched = meta[3]}
+    given = got[9], due = got[10], held = got[11], inline = tonumber(meta[2]), watched = meta[3], dated = meta[4]}
 end
 
 -- Whether all inputs of a task have arrived.
@@ -590,7 +594,7 @@ local function is_owned(run, task)
 end
 
 -- Store outputs that a leaving worker kept: ARGV from `at`: count, then task, bytes.
-local function store_kept(run, inv, at, watched)
+local function store_kept(run, inv, at, claimed)
   local count = tonumber(ARGV[at])
   for i = 1, count do
     local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
@@ -598,7 +602,7 @@ local function store_kept(run, inv, at, watched)
       local large = string.sub(output, 1, 3) == 'R1|' and string.match(output, '|(%d+)$')
       event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
         bytes = tonumber(large or #output)})
-      if watched then stored_now(run, task) end
+      stored_now(run, task, claimed)
     end
   end
 end
@@ -609,7 +613,7 @@ local function delete_run(run)
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'heldin'))) do call('UNLINK', R(run, 'held:' .. task)) end
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
-    'events', 'watch', 'heldin', 'holds'}) do
+    'events', 'watch', 'dates', 'heldin', 'holds'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
