@@ -87,6 +87,8 @@ class Execution:
     attempt: int
     began_s: float
     ended_s: float
+    copy: bool = False
+    """Whether a worker computed another one's task."""
 
 
 @dataclass(slots=True)
@@ -571,7 +573,9 @@ class _World:
         self._executed[action.task] += 1
         began_s = self._clock.s
         duration_s = self._model.task_duration_s(self._seed, action.task_id, size_of_pool(container.pool))
-        execution = Execution(action.task, container.name, action.invocation, action.attempt, began_s, float("inf"))
+        execution = Execution(
+            action.task, container.name, action.invocation, action.attempt, began_s, float("inf"), action.copy
+        )
         self._journal.executions.append(execution)
         container.executing = execution
         count = self._executed[action.task]

@@ -22,6 +22,10 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
     ``prewarms_used`` is the number of containers that these made warm and that served the run afterwards, and of those
     that were reserved while they started; ``wasted_prewarm_gb_seconds`` is what was billed for all others.
 
+    ``tasks`` are those whose outputs the run went on with, whoever made them. ``duplicates`` is how many were computed
+    by workers that waited for them, and ``skipped_tasks`` how many their own workers left out, or did not store, since
+    nobody needed them any more.
+
     Of the tasks that counted, ``throttled_s`` were lost to CPU quotas, which is what sizes are for, and
     ``contention_s`` to others who had the CPUs: with any of the tasks contended (``records.TaskRecord``), times of the
     run are not those of the platform it stands for. ``overhead_s`` is all but execution and waiting;
@@ -67,7 +71,9 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         "dag_bytes": sum(worker.dag_bytes for worker in records.workers),
         "dag_wire_bytes": records.dag_wire_bytes,
         **_prewarming(records, price),
-        "tasks": len(counted),
+        "tasks": len({task.task for task in counted} | {copy.task for copy in records.copies}),
+        "duplicates": len(records.copies),
+        "skipped_tasks": len(records.skipped),
         "failed_attempts": sum(task.outcome == "failed" for task in records.tasks),
         "repeated_exec_s": sum(task.exec_s for task in records.tasks if not task.counted),
         "worker_s": seconds(wall_ns),

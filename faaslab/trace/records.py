@@ -20,8 +20,10 @@ from faaslab.trace.events import (
     Prewarmed,
     RunEnded,
     RunSubmitted,
+    TaskDuplicated,
     TaskExecuted,
     TaskFailed,
+    TaskSkipped,
     TaskStarted,
     WorkerExited,
     WorkerStarted,
@@ -102,15 +104,19 @@ class TaskRecord:
     kept: bool = False
     held: bool = False
     """Its worker went on before it stored the output, if it did."""
+    skipped: bool = False
+    """Nobody needed its output any more when it had been executed."""
     error: str = ""
     counted: bool = False
     """Whether the run went on with this attempt's output."""
 
     @property
     def outcome(self) -> str:
-        """``finished``, ``failed`` or ``unfinished`` (its worker died, or it still runs)."""
+        """``finished``, ``skipped``, ``failed`` or ``unfinished`` (its worker died, or it still runs)."""
         if self.stored or self.kept or self.held:
             return "finished"
+        if self.skipped:
+            return "skipped"
         return "failed" if self.error else "unfinished"
 
     @property
@@ -123,6 +129,17 @@ class TaskRecord:
         """Whether that is so much that its execution time says something of the others."""
         alone_s = self.exec_s - self.contention_s
         return self.contention_s > max(CONTENDED_S, CONTENDED_PART * alone_s)
+
+
+@dataclass(slots=True)
+class CopyRecord:
+    """An output that a worker computed in place of the task's own."""
+
+    task: int
+    invocation: str
+    invocation_attempt: int
+    start_s: float
+    end_s: float
 
 
 @dataclass(slots=True)
@@ -177,6 +194,9 @@ class Records:
     """A run's events as records, each list in order of time."""
 
     tasks: tuple[TaskRecord, ...]
+    copies: tuple[CopyRecord, ...]
+    skipped: frozenset[int]
+    """Tasks whose own worker left them out, or did not store their outputs."""
     workers: tuple[WorkerRecord, ...]
     containers: tuple[ContainerRecord, ...]
     transfers: tuple[TransferRecord, ...]
@@ -208,6 +228,8 @@ def read_records(events: Iterable[AnyEvent]) -> Records:
     reader = _Reader(ordered, ended.at_s if ended else None)
     return Records(
         tasks=tuple(reader.tasks),
+        copies=tuple(reader.copies),
+        skipped=frozenset(event.task for event in ordered if isinstance(event, TaskSkipped)),
         workers=tuple(reader.workers),
         containers=tuple(reader.containers.values()),
         transfers=tuple(reader.transfers),
@@ -225,6 +247,7 @@ class _Reader:
 
     def __init__(self, events: Sequence[AnyEvent], run_ended_s: float | None) -> None:
         self.tasks: list[TaskRecord] = []
+        self.copies: list[CopyRecord] = []
         self.workers: list[WorkerRecord] = []
         self.containers: dict[str, ContainerRecord] = {}
         self.transfers: list[TransferRecord] = []
@@ -335,6 +358,16 @@ class _Reader:
                     task.steal_s = event.steal_s
                     task.input_bytes = event.input_bytes or task.input_bytes
                     task.peak_rss_bytes = event.peak_rss_bytes
+            case TaskDuplicated():
+                worker = self._interval(event, "exec", event.task)
+                attempt = worker.attempt if worker else 0
+                self.copies.append(
+                    CopyRecord(event.task, event.invocation, attempt, event.at_s - event.duration_s, event.at_s)
+                )
+            case TaskSkipped():
+                self._sign_of_life(event)
+                if event.executed and (task := self._task(event)):
+                    task.skipped = True
             case OutputStored():
                 self._stored(event)
             case OutputKept():
@@ -437,7 +470,7 @@ class _Reader:
             worker.intervals.append(("exec", begin_s, event.at_s, task.task))
 
     def _interval(
-        self, event: InputFetched | TaskExecuted | OutputStored | WorkerWaited, phase: str, task: int
+        self, event: InputFetched | TaskExecuted | TaskDuplicated | OutputStored | WorkerWaited, phase: str, task: int
     ) -> WorkerRecord | None:
         worker = self._sign_of_life(event)
         if worker and event.duration_s > 0:
@@ -445,7 +478,16 @@ class _Reader:
         return worker
 
     def _sign_of_life(
-        self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | OutputHeld | TaskFailed | WorkerWaited
+        self,
+        event: InputFetched
+        | TaskExecuted
+        | TaskDuplicated
+        | TaskSkipped
+        | OutputStored
+        | OutputKept
+        | OutputHeld
+        | TaskFailed
+        | WorkerWaited,
     ) -> WorkerRecord | None:
         container = event.container if isinstance(event, TaskFailed) else ""
         worker = self._worker(event.invocation, event.at_s, container)
@@ -464,7 +506,7 @@ class _Reader:
         return attempts[max(0, position - 1)]
 
     def _task(
-        self, event: InputFetched | TaskExecuted | OutputStored | OutputKept | OutputHeld | TaskFailed
+        self, event: InputFetched | TaskExecuted | TaskSkipped | OutputStored | OutputKept | OutputHeld | TaskFailed
     ) -> TaskRecord | None:
         """Return the attempt that an event belongs to, which thereby lasted at least until the event.
 

@@ -15,6 +15,9 @@ from faaslab.viz.theme import (
     CONTENDED,
     CONTENDED_COLOR,
     CONTENDED_HATCH,
+    COPY,
+    COPY_COLOR,
+    COPY_HATCH,
     LINE_IN,
     PHASE_COLORS,
     PHASE_HATCHES,
@@ -37,10 +40,10 @@ _HATCH_ROW_IN = 0.1
 """Height below which hatches only blur."""
 OTHER = "other"
 """A worker from launch to end; what no other bar covers is the engine's own time."""
-_KINDS = PHASE_LABELS | {CONTENDED: "execute, contended", PREWARM: "prewarm", OTHER: "other"}
-_COLORS = PHASE_COLORS | {CONTENDED: CONTENDED_COLOR, PREWARM: PREWARM_COLOR}
-_HATCHES = PHASE_HATCHES | {CONTENDED: CONTENDED_HATCH, PREWARM: PREWARM_HATCH}
-_DRAW_ORDER = (OTHER, PREWARM, "wait", "startup", "store", "fetch", "exec", CONTENDED)
+_KINDS = PHASE_LABELS | {CONTENDED: "execute, contended", COPY: "execute a copy", PREWARM: "prewarm", OTHER: "other"}
+_COLORS = PHASE_COLORS | {CONTENDED: CONTENDED_COLOR, COPY: COPY_COLOR, PREWARM: PREWARM_COLOR}
+_HATCHES = PHASE_HATCHES | {CONTENDED: CONTENDED_HATCH, COPY: COPY_HATCH, PREWARM: PREWARM_HATCH}
+_DRAW_ORDER = (OTHER, PREWARM, "wait", "startup", "store", "fetch", "exec", CONTENDED, COPY)
 """What tells more is drawn over what tells less."""
 _PALE = 0.4
 
@@ -177,6 +180,7 @@ def _bars(records: Records, place: Place) -> dict[str, list[tuple[float, float, 
     start_s = records.submitted_s
     bars: dict[str, list[tuple[float, float, float]]] = {}
     attempts = records.attempts()
+    copies = {(copy.invocation, copy.invocation_attempt, copy.task) for copy in records.copies}
     for worker in records.workers:
         row = place(worker)
         if row is None:
@@ -187,8 +191,9 @@ def _bars(records: Records, place: Place) -> dict[str, list[tuple[float, float, 
             continue
         bars.setdefault(OTHER, []).append(whole)
         for phase, begin_s, end_s, task in worker.intervals:
-            attempt = attempts.get((worker.invocation, worker.attempt, task)) if phase == "exec" else None
-            kind = CONTENDED if attempt and attempt.contended else phase
+            key = (worker.invocation, worker.attempt, task)
+            attempt = attempts.get(key) if phase == "exec" else None
+            kind = CONTENDED if attempt and attempt.contended else COPY if phase == "exec" and key in copies else phase
             bars.setdefault(kind, []).append((row, begin_s - start_s, end_s - start_s))
     return bars
 

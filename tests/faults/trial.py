@@ -15,8 +15,8 @@ from faaslab.launchers.faults import (
 )
 from faaslab.launchers.model import VirtualModel
 from faaslab.launchers.virtual import Execution, VirtualLauncher
-from faaslab.plan import Plan, Prewarm
-from faaslab.trace.events import InvocationRequested, OutputStored, WorkerExited
+from faaslab.plan import Duplicate, Plan, Prewarm
+from faaslab.trace.events import InvocationRequested, OutputStored, TaskDuplicated, WorkerExited
 from tests.faults.shapes import SEEDED, SIZES, Case
 from tests.worker.runs import SECRET, Run, collect, submit
 
@@ -34,6 +34,8 @@ class Setting:
     instructed: frozenset[str] = frozenset()
     """Optimizations that are switched on wherever they can be."""
     prewarms: tuple[Prewarm, ...] = ()
+    duplicates: float | None = None
+    """How much sooner all copies that can be made are said to be, in seconds; None: none is made."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def draw(case: Case, planner: str, seed: int) -> Setting:
         FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0, 20.0)), tasks=len(case.dag)),
         frozenset(name for name in ("preload",) if rng.random() < 0.5),
         _prewarms(seed, len(case.dag)),
+        random.Random(f"duplicates/{seed}").choice((None, 0.5, 1000.0)),
     )
 
 
@@ -95,12 +98,26 @@ def instructed(plan: Plan, names: frozenset[str]) -> Plan:
     return replace(plan, instructions=told)
 
 
+def duplicates(case: Case, plan: Plan, sooner_s: float | None) -> tuple[Duplicate, ...]:
+    """Return all copies that a plan may say, as if they were so much sooner."""
+    if sooner_s is None:
+        return ()
+    dag, found = case.dag, dict[tuple[int, str], Duplicate]()
+    for task, one in enumerate(plan.assignments):
+        for upstream in dag.upstreams(task) if one.worker is not None else ():
+            if plan.assignments[upstream].worker != one.worker and dag.options(upstream).pure:
+                found[upstream, one.worker] = Duplicate(upstream, one.worker, 0.0, sooner_s)
+    return tuple(found.values())
+
+
 def try_out(case: Case, setting: Setting) -> Result:
     """Run a trial and check it."""
     launcher = VirtualLauncher(setting.seed, setting.model, setting.faults, setting.limit)
     storage = launcher.new_storage()
     plan = instructed(case.plans[setting.plan], setting.instructed)
-    plan = replace(plan, instructions=replace(plan.instructions, prewarms=setting.prewarms))
+    copies = duplicates(case, plan, setting.duplicates)
+    told = replace(plan.instructions, prewarms=setting.prewarms, duplicates=copies)
+    plan = replace(plan, instructions=told)
     submit(storage, case.dag, plan, config=setting.config)
     try:
         launcher.drive(storage, "run", secret=SECRET, config=setting.config)
@@ -111,8 +128,11 @@ def try_out(case: Case, setting: Setting) -> Result:
     wrong += _written_twice(run)
     wrong += _told_twice(run)
     wrong += _prewarmed_twice(run)
-    wrong += _executed_too_often(case, setting, launcher.journal.executions)
-    wrong += _executed_together(launcher.journal.executions, launcher.journal.lapsed_s)
+    # A copy is no execution of the task.
+    executions = [one for one in launcher.journal.executions if not one.copy]
+    wrong += _executed_too_often(case, setting, executions)
+    wrong += _executed_together(executions, launcher.journal.lapsed_s)
+    wrong += _copied_twice(case, run)
     if run.leftovers:
         wrong.append(f"left in the store: {run.leftovers}")
     wrong += _busy(case, setting, launcher)
@@ -161,6 +181,15 @@ def _prewarmed_twice(run: Run) -> list[str]:
     ended = Counter(event.invocation for event in run.of(WorkerExited) if event.invocation.startswith("!"))
     wrong = [f"{name} was sent {count} times" for name, count in sent.items() if count > 1]
     return wrong + [f"{name} ended {count} times" for name, count in ended.items() if count > 1 or name not in sent]
+
+
+def _copied_twice(case: Case, run: Run) -> list[str]:
+    """Find copies of impure tasks, and copies that a worker made though it had one."""
+    wrong = [f"impure task {e.task} was copied" for e in run.of(TaskDuplicated) if not case.dag.options(e.task).pure]
+    counts = Counter((e.task, e.invocation) for e in run.of(TaskDuplicated) if not e.lost)
+    return wrong + [
+        f"task {task} was copied {count} times by {name}" for (task, name), count in counts.items() if count > 1
+    ]
 
 
 def _executed_too_often(case: Case, setting: Setting, executions: list[Execution]) -> list[str]:
