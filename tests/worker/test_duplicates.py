@@ -72,7 +72,7 @@ def test_it_computes_what_it_waits_for() -> None:
     b, worker, producer, up0, down0 = bench()
     done = worker.go(before_task(down0))
     assert done[:3] == ["look", "fetch 0", "execute up#0"]
-    assert done[3:] == [f"complete {up0} for {down0}", f"wait_ready {down0} ready"]
+    assert done[3:] == [f"complete {up0} for {down0}"]
     assert up0 not in b.store.fetch("run", [up0])
     assert not any("execute" in line for line in producer.go())
     assert worker.go() == ["execute down#0", f"complete {down0} stored ended"]
