@@ -36,6 +36,9 @@ class _Turn:
     name: str
     life: Generator[Action, Any, str]
     action: Action
+    heard: Listen | None = None
+    """What it waits for a message with, until ``until_s``."""
+    until_s: float = 0.0
 
 
 class InlineLauncher:
@@ -194,7 +197,9 @@ class _Round:
                 elif isinstance(action, Listen):
                     # No message gets lost here, so that waiting again after a while is not needed.
                     answer = self._storage.listen(turn.name, action.cursor, 0.0)
-                    if answer[1] is None:
+                    if turn.heard is not action:
+                        turn.heard, turn.until_s = action, self._clock.now_s() + action.wait_s
+                    if answer[1] is None and not (action.bounded and turn.until_s <= self._clock.now_s()):
                         return moved
                 else:
                     # Only who has an assistant waits for anything else.
@@ -209,12 +214,13 @@ class _Round:
             return True
 
     def _is_stuck(self, status: RunStatus | None) -> bool:
-        """Whether nothing will ever happen: no invocation waits for the moment of its retry, no container sleeps."""
+        """Whether nothing will ever happen: no invocation waits for its retry, no container for a moment."""
         if status is None or status.status != "running":
             return False
         demand = self._storage.demand()
         due = status.live - len(demand.assigned) - sum(demand.pending.values())
-        return due <= 0 and not any(isinstance(turn.action, Sleep) for turn in self._turns.values())
+        waits = (turn.action for turn in self._turns.values())
+        return due <= 0 and not any(isinstance(x, Sleep) or (isinstance(x, Listen) and x.bounded) for x in waits)
 
     def _report(self) -> None:
         if self._on_event is None:

@@ -524,6 +524,8 @@ class _World:
             run, key, chunks = action.args
             # The chunks are views of a value that others may change before a second copy of this call arrives.
             action = Call("put_blob", (run, key, [bytes(chunk) for chunk in chunks]))
+        elif action.method == "put_chunk":
+            action = Call("put_chunk", (*action.args[:4], bytes(action.args[4]), *action.args[5:]))
         self._in_flight += 1
         delay_s = self._latency_s() + self._travel_s(action.args)
         self._after(delay_s, _STORE, self._apply, container, container.moment, action, crash)

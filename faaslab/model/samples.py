@@ -273,7 +273,8 @@ def _transfers(records: Records) -> Iterator[Sample]:
             continue
         if moved.direction == "in":
             together.setdefault((moved.invocation, moved.task, moved.end_s), []).append(moved)
-        elif moved.end_s > moved.start_s:  # else it was stored together with others, when its worker had to go
+        elif moved.source == "store" and moved.end_s > moved.start_s:
+            # Otherwise it was streamed at its consumers' pace, or stored together with others by a worker that left.
             took_s = moved.end_s - moved.start_s
             yield Sample("out", took_s, size_of[moved.container], worker=moved.container, bytes=moved.bytes)
     for group in together.values():
@@ -289,16 +290,19 @@ def _starts(records: Records) -> Iterator[Sample]:
     """Yield starts; one that waited for its container to be free says nothing of how fast it is.
 
     A cold start begins when it is asked for, or when another container has made room: that is when its launcher hears
-    of it, which then takes a while to act.
+    of it, which then takes a while to act. One that had begun for an empty invocation, and was reserved, is left out.
     """
     free_s: dict[str, float] = {}
+    took_s = {container.container: sum(container.phases_s.values()) for container in records.containers}
     exits_s = sorted([container.exited_s for container in records.containers if container.exited_s is not None])
     for worker in sorted(records.workers, key=lambda worker: worker.started_s):
         begin_s = worker.requested_s
         if worker.cold:
             room = bisect_right(exits_s, worker.launched_s)
             begin_s = max(begin_s, exits_s[room - 1]) if room else begin_s
-        if worker.cold or free_s.get(worker.container, begin_s) <= begin_s:
+        if worker.cold and records.reserved and took_s[worker.container] > worker.started_s - worker.requested_s + 1e-3:
+            pass
+        elif worker.cold or free_s.get(worker.container, begin_s) <= begin_s:
             what: What = "cold" if worker.cold else "warm"
             yield Sample(what, worker.started_s - begin_s, worker.size_mib, worker=worker.container)
         free_s[worker.container] = worker.ended_s

@@ -10,7 +10,7 @@ from typing import Any
 
 from faaslab.errors import PlanError
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Instructions, Plan, Saving, check_plan
-from faaslab.planners.parts import clustering, preload, prewarm
+from faaslab.planners.parts import clustering, preload, prewarm, streaming
 from faaslab.planners.planner import PlanContext
 from faaslab.policy.optimization import Optimization, works
 from faaslab.simulate.montecarlo import SEARCH_DRAWS
@@ -23,6 +23,7 @@ Part = Callable[[DagView, Plan, PlanContext], Plan]
 PARTS: Mapping[str, Part] = {
     **dict.fromkeys(CLUSTERING, clustering.apply),
     "preload": preload.apply,
+    "streaming": streaming.apply,
     "prewarm": prewarm.apply,
 }
 """The planning part of each shipped optimization that is not always on."""

@@ -5,15 +5,28 @@ from collections.abc import Collection, Iterable, Sequence
 from faaslab.policy.successors import Wiring
 
 
-def lost_work(dag: Wiring, targets: Iterable[int], stored: Collection[int]) -> frozenset[int]:
-    """Return ``targets`` and every ancestor whose output they need and the store does not have."""
+def lost_work(
+    dag: Wiring, targets: Iterable[int], stored: Collection[int], within: Collection[int] | None = None
+) -> frozenset[int]:
+    """Return ``targets`` and every ancestor whose output they need and the store does not have.
+
+    Args:
+        dag: The DAG and its plan.
+        targets: What is needed.
+        stored: Tasks whose outputs are stored.
+        within: Ancestors that count; None: all.
+    """
     needed: set[int] = set()
     stack = [task for task in targets if task not in stored]
     while stack:
         task = stack.pop()
         if task not in needed:
             needed.add(task)
-            stack.extend(u for u in dag.upstreams(task) if u not in stored and u not in needed)
+            stack.extend(
+                u
+                for u in dag.upstreams(task)
+                if u not in stored and u not in needed and (within is None or u in within)
+            )
     return frozenset(needed)
 
 
@@ -24,6 +37,7 @@ def unfinished(
     stored: Collection[int],
     taken: Collection[int] = (),
     owned: Collection[int] = (),
+    delivered: Collection[int] = (),
 ) -> Sequence[int]:
     """Return what a planned worker still has to run, in an order in which it need not wait for what it did not before.
 
@@ -38,15 +52,20 @@ def unfinished(
         taken: Tasks decided at run time that it had taken and not finished. Each comes as soon as what has to be run
             again for it has been: it was ready, so that nothing before it has to wait.
         owned: Tasks decided at run time that it was given at all: none of them needs anything from the store.
+        delivered: Tasks whose outputs were streamed to all others who need them.
     """
     order = dag.order(worker)
     wanted = [
         task
         for task in order
-        if task in sinks or any(dag.assigned_to(s) != worker and s not in owned for s in dag.successors(task))
+        if task in sinks
+        or (
+            task not in delivered and any(dag.assigned_to(s) != worker and s not in owned for s in dag.successors(task))
+        )
     ]
     mine = set(order)
-    lost = (lost_work(dag, wanted, stored) & mine) | lost_work(dag, taken, stored)
+    # What others make is theirs to make; what they need of this worker for that is wanted already.
+    lost = lost_work(dag, wanted, stored, mine) | lost_work(dag, taken, stored)
     todo: dict[int, None] = {}
     others = sorted(lost - mine)
     for task in (*(task for task in order if task in lost), None):

@@ -133,6 +133,7 @@ class Completion:
             those that need nothing else are taken as if it had arrived. ``run``: the worker holds it for the others,
             if it has something to run and none of them is ready; ``check``: it stores it by another call.
         held_bytes: Size of an output that may be held.
+        streamed: All who need the output have received it while it was written; there is none to store.
         take: How many successors that become ready this invocation wants to run itself, first ones first.
         remaining: Tasks that this invocation would still have to run if it were restarted now, those whose outputs it
             holds included; of a planned worker those that are decided at run time.
@@ -162,6 +163,7 @@ class Completion:
     number: int = 0
     hold: str = "no"
     held_bytes: int = 0
+    streamed: bool = False
     prewarms: tuple[EmptyInvocations, ...] = ()
 
 
@@ -180,6 +182,8 @@ class Reply:
         attempt: After a failure: how often the task has failed.
         held: Successors for which this invocation now holds the output.
         due: Tasks whose outputs it has to store and to arrive with now: for somebody who is ready otherwise.
+        refused: Nothing was done: of those to whom the output was streamed not all are there any more, so that it has
+            to be stored.
     """
 
     taken: tuple[int, ...] = ()
@@ -191,6 +195,7 @@ class Reply:
     attempt: int = 0
     held: tuple[int, ...] = ()
     due: tuple[int, ...] = ()
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +232,9 @@ class Failure:
 class Suspension:
     """A waiting worker that gives up its slot until ``gate`` is ready; ``outputs`` are what it kept for others.
 
+    Among them may be outputs that were streamed to it. They are stored only if their producers have told that they
+    were: whoever finds one stored must be able to rely on its having arrived.
+
     It was asked to, or its plan says so.
     """
 
@@ -244,11 +252,54 @@ class Seen:
         nbytes: Its size.
         key: Blob that holds it; empty: it is no blob.
         chunks: Pieces of that blob.
+        written: How many of them can be read, where it is not stored: its producer is just offering it.
+        stored: Whether it is stored.
+        digest: Of the whole, once all of it has been offered.
     """
 
     nbytes: int
     key: str = ""
     chunks: int = 0
+    written: int = 0
+    stored: bool = True
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An output that its producer is about to stream to workers that watch it.
+
+    Attributes:
+        key: Of the blob that it is written to; unique to task and attempt.
+        nbytes: Its size.
+        chunks: Pieces of that blob.
+        workers: Planned workers that need it.
+        only: Nobody else needs it: if all of them receive it, it is not stored.
+    """
+
+    task: int
+    key: str
+    nbytes: int
+    chunks: int
+    workers: tuple[str, ...]
+    only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """How far a stream has come.
+
+    Attributes:
+        consumers: Workers that receive it; 0: none do, it is not streamed.
+        instead: They are all who need the output, so that it need not be stored.
+        acked: How many chunks all of them have.
+        freed: How many of the first chunks are gone again.
+    """
+
+    consumers: int
+    instead: bool
+    acked: int
+    freed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,9 +182,9 @@ def mark_own(number: int, data: bytes) -> bytes:
     return b"".join((OWN, bytes((number,)), data))
 
 
-def read_own(output: bytes) -> tuple[int, bytes] | None:
+def read_own(output: bytes | memoryview) -> tuple[int, bytes] | None:
     """Return the number of the optimization that made this of a frame, and what it made; None: it is a frame."""
-    return (output[2], output[3:]) if output[:2] == OWN else None
+    return (output[2], bytes(output[3:])) if output[:2] == OWN else None
 
 
 def output_bytes(output: bytes) -> int:

@@ -7,15 +7,18 @@ on the store's clock.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from faaslab.protocol.messages import (
     Claim,
     Completion,
     Demand,
     Failure,
+    FlowState,
     Invocation,
     Look,
     Message,
+    Offer,
     Orders,
     Reply,
     RunSpec,
@@ -127,11 +130,35 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def watch(self, claim: Claim, tasks: Sequence[int]) -> dict[int, Seen]:
-        """Return which outputs are stored; when one of the others is, the container's bell rings.
+    def watch(
+        self, claim: Claim, tasks: Sequence[int], acks: Mapping[int, tuple[str, int]] = MappingProxyType({})
+    ) -> dict[int, Seen]:
+        """Return which outputs are stored, or just offered to this worker; when that changes, its bell rings.
 
         It rings once more when the attempt ends, so that nobody waits for it in vain.
+
+        Args:
+            claim: Who asks.
+            tasks: Whose outputs it needs.
+            acks: By task, the key of a stream and how many of its chunks have been received; -1: it is declined.
         """
+
+    @abstractmethod
+    def offer(self, claim: Claim, offer: Offer) -> FlowState:
+        """Offer an output to those workers that watch it; nothing happens if there are none."""
+
+    @abstractmethod
+    def put_chunk(
+        self, claim: Claim, task: int, key: str, index: int, chunk: bytes | memoryview, digest: bytes = b""
+    ) -> FlowState:
+        """Write a piece of an offered output; ``digest``, of the whole, comes with the last one.
+
+        Chunks that are gone may be written again once nothing is streamed ``instead`` any more.
+        """
+
+    @abstractmethod
+    def flow(self, claim: Claim, task: int, key: str, give_up: bool = False) -> FlowState:
+        """Return how far a stream has come; ``give_up``: it will be stored in any case."""
 
     @abstractmethod
     def wait_bell(self, container: str, cursor: str, wait_s: float) -> str | None:
@@ -158,6 +185,10 @@ class Storage(ABC):
         """Return all tasks of the run whose outputs are stored."""
 
     @abstractmethod
+    def delivered(self, claim: Claim) -> frozenset[int]:
+        """Return all tasks whose outputs were streamed to all who needed them, and need not be made for them again."""
+
+    @abstractmethod
     def owned(self, claim: Claim) -> frozenset[int]:
         """Return all tasks that became ready and were given to this invocation, finished ones included."""
 
@@ -170,8 +201,8 @@ class Storage(ABC):
         """Write a large output outside the coordination keys; ``key`` is unique to task and attempt."""
 
     @abstractmethod
-    def get_blob(self, run: str, key: str, chunks: int) -> list[bytes]:
-        """Return the chunks of a blob.
+    def get_blob(self, run: str, key: str, chunks: int, first: int = 0) -> list[bytes]:
+        """Return the chunks of a blob up to its ``chunks``-th, from number ``first`` on.
 
         Raises:
             PayloadError: A chunk is missing.

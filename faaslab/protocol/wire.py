@@ -430,6 +430,11 @@ class WorkerDag:
         """Return whether the output of a task is offered to workers that wait for it."""
         return t in self._stream
 
+    @property
+    def has_streams(self) -> bool:
+        """Whether the output of any described task may be streamed."""
+        return bool(self._stream)
+
     def duplicable(self, t: int) -> bool:
         """Return whether some worker may compute a task of another one itself."""
         return t in self._duplicable

@@ -722,6 +722,8 @@ def run_events(
             if kind == ASK and quiet[task] >= 0:
                 other = quiet[task]
                 last_run[i] = task
+                stacked[other] = STACKED
+                at_hand[up_from[other]] = HERE
                 below[other] = uppermost[i]
                 on_stack_of[other] = i
                 uppermost[i] = other
@@ -778,6 +780,8 @@ def run_events(
                     stacked[other] = 1
                     for edge in range(up_from[other], up_from[other + 1]):
                         kept = up_task[edge]
+                        if kept == task:
+                            at_hand[edge] = HERE
                         if at_hand[edge] == HERE:
                             continue
                         for at in range(next_from[kept], next_from[kept + 1]):

@@ -3,8 +3,9 @@
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from faaslab.errors import Fenced, PayloadError, StorageError
 from faaslab.protocol.clock import Clock, WallClock
@@ -16,10 +17,12 @@ from faaslab.protocol.messages import (
     Demand,
     EmptyInvocations,
     Failure,
+    FlowState,
     Invocation,
     Look,
     Message,
     News,
+    Offer,
     Orders,
     Ready,
     Reply,
@@ -33,6 +36,7 @@ from faaslab.protocol.messages import (
 )
 from faaslab.protocol.payload import output_bytes, read_reference
 from faaslab.protocol.storage import Storage
+from faaslab.storage.flows import Flow, Watcher
 from faaslab.trace.events import (
     AnyEvent,
     ContainerExited,
@@ -96,7 +100,12 @@ class _Run:
     """Tasks that are not stored, with invocation, attempt and container of who watches them."""
     tries: dict[int, int] = field(default_factory=dict)
     begun: dict[int, int] = field(default_factory=dict)
-    blobs: dict[str, list[bytes]] = field(default_factory=dict)
+    blobs: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    """Chunks by their numbers."""
+    flows: dict[int, Flow] = field(default_factory=dict)
+    """Outputs that are, or were, streamed."""
+    delivered: set[int] = field(default_factory=set)
+    """Tasks whose outputs were streamed to all who needed them."""
     events: list[bytes] = field(default_factory=list)
     fresh: list[AnyEvent] = field(default_factory=list)
 
@@ -281,11 +290,18 @@ class MemoryStorage(Storage):
             # What was applied before tells nothing new.
             events = b"" if again else completion.events
             invocation.number = completion.number
+            if completion.streamed:
+                flow = run.flows.get(completion.task)
+                if flow is None or not flow.is_received(self._condition_in(run)):
+                    self._publish(run, events)
+                    return Reply(refused=True)
             inputs_of: dict[int, tuple[int, ...]] = {}
             if again:
                 taken = [task for task in invocation.tasks if task not in completion.remaining]
                 stored = self._has_to_store(completion, taken)
             else:
+                if completion.streamed:
+                    run.delivered.add(completion.task)
                 ready: list[Successor] = []
                 if completion.hold == "no":
                     taken, ready = self._arrive_all(run, invocation, completion, inputs_of)
@@ -344,7 +360,7 @@ class MemoryStorage(Storage):
                 invocation.attempt += 1
                 invocation.pool = failure.pool or invocation.pool
                 self._count(run, failure.claim.invocation, 1)
-                self._schedule(pause_s, run, failure.claim.invocation)
+                self._schedule(self._clock.now_s() + pause_s, run, failure.claim.invocation)
             else:
                 self._end(run, failure.claim, "failed")
                 self._end_run(run, "failed", f"task failed|{tries}", failure.error)
@@ -387,10 +403,15 @@ class MemoryStorage(Storage):
                     self._demand += 1
             return False, {}
 
-    def watch(self, claim: Claim, tasks: Sequence[int]) -> dict[int, Seen]:
+    def watch(
+        self, claim: Claim, tasks: Sequence[int], acks: Mapping[int, tuple[str, int]] = MappingProxyType({})
+    ) -> dict[int, Seen]:
         """See ``Storage``."""
         with self._changed:
             run, invocation = self._check(claim)
+            watcher = (claim.invocation, claim.attempt, claim.container)
+            for task, (key, position) in acks.items():
+                self._acknowledge(run, watcher, task, key, position)
             if invocation.watches != claim.attempt:
                 invocation.watches = claim.attempt
                 self._containers[claim.container].unheard = False
@@ -402,9 +423,97 @@ class MemoryStorage(Storage):
                     where = () if reference is None else (reference.key, reference.chunks)
                     seen[task] = Seen(output_bytes(output), *where)
                 else:
-                    watcher = (claim.invocation, claim.attempt, claim.container)
                     run.watched.setdefault(task, {})[watcher] = None
+                    flow = run.flows.get(task)
+                    if flow is not None and flow.acked.get(watcher, -1) >= 0:
+                        seen[task] = flow.seen()
             return seen
+
+    def _acknowledge(self, run: _Run, watcher: Watcher, task: int, key: str, position: int) -> None:
+        flow = run.flows.get(task)
+        if flow is None or flow.offer.key != key:
+            return
+        for index in flow.acknowledge(watcher, position):
+            run.blobs[key].pop(index, None)
+        if position == flow.offer.chunks:
+            run.watched.get(task, {}).pop(watcher, None)  # another attempt need not offer it to this one again
+        producer = flow.producer
+        if self._wanted(producer.container, (run.spec.run, producer.invocation, producer.attempt)):
+            self._containers[producer.container].ring()
+            self._changed.notify_all()
+
+    def offer(self, claim: Claim, offer: Offer) -> FlowState:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            before = run.flows.get(offer.task)
+            if before is not None and before.offer.key == offer.key:
+                return before.state(self._condition_in(run))
+            if before is not None:
+                run.blobs.pop(before.offer.key, None)
+                del run.flows[offer.task]
+            consumers = {
+                watcher: 0
+                for watcher in run.watched.get(offer.task, ())
+                if watcher[0] in offer.workers and self._condition_in(run)(watcher) == "active"
+            }
+            if not consumers:
+                return FlowState(0, False, 0, 0)
+            flow = run.flows[offer.task] = Flow(
+                offer, claim, offer.only and len(consumers) == len(offer.workers), consumers
+            )
+            self._ring_for(flow)
+            return flow.state(self._condition_in(run))
+
+    def _ring_for(self, flow: Flow) -> None:
+        for name, attempt, container in flow.acked:
+            if self._wanted(container, (flow.producer.run, name, attempt)):
+                self._containers[container].ring()
+        self._changed.notify_all()
+
+    def _condition_in(self, run: _Run) -> Callable[[Watcher], str]:
+        """Return what says of consumers in a run whether they are active."""
+
+        def condition(watcher: Watcher) -> str:
+            name, attempt, container = watcher
+            invocation = run.invocations[name]
+            if invocation.attempt != attempt:
+                return "gone"
+            if invocation.state == "assigned" and invocation.container == container:
+                return "active"
+            return "ended" if invocation.state == "ended" else "gone"
+
+        return condition
+
+    def put_chunk(
+        self, claim: Claim, task: int, key: str, index: int, chunk: bytes | memoryview, digest: bytes = b""
+    ) -> FlowState:
+        """See ``Storage``."""
+        data = bytes(chunk)
+        with self._changed:
+            run, flow = self._flow(claim, task, key)
+            state = flow.state(self._condition_in(run))
+            if not flow.instead or index >= flow.freed:
+                run.blobs.setdefault(key, {})[index] = data
+            if index >= flow.written:
+                flow.written = index + 1
+                flow.digest = digest or flow.digest
+                self._ring_for(flow)
+            return state
+
+    def flow(self, claim: Claim, task: int, key: str, give_up: bool = False) -> FlowState:
+        """See ``Storage``."""
+        with self._changed:
+            run, flow = self._flow(claim, task, key)
+            flow.instead = flow.instead and not give_up
+            return flow.state(self._condition_in(run))
+
+    def _flow(self, claim: Claim, task: int, key: str) -> tuple[_Run, Flow]:
+        run, _ = self._check(claim)
+        flow = run.flows.get(task)
+        if flow is None or flow.offer.key != key:
+            raise StorageError(f"nothing is streamed to {key!r} in run {claim.run}; offer it first")
+        return run, flow
 
     def wait_bell(self, container: str, cursor: str, wait_s: float) -> str | None:
         """See ``Storage``."""
@@ -446,6 +555,12 @@ class MemoryStorage(Storage):
             run, _ = self._check(claim)
             return frozenset(run.outputs)
 
+    def delivered(self, claim: Claim) -> frozenset[int]:
+        """See ``Storage``."""
+        with self._changed:
+            run, _ = self._check(claim)
+            return frozenset(run.delivered)
+
     def owned(self, claim: Claim) -> frozenset[int]:
         """See ``Storage``."""
         with self._changed:
@@ -465,19 +580,20 @@ class MemoryStorage(Storage):
 
     def put_blob(self, run: str, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """See ``Storage``."""
-        data = [bytes(chunk) for chunk in chunks]
+        data = {index: bytes(chunk) for index, chunk in enumerate(chunks)}
         with self._changed:
             if run in self._runs:
                 self._runs[run].blobs[key] = data
 
-    def get_blob(self, run: str, key: str, chunks: int) -> list[bytes]:
+    def get_blob(self, run: str, key: str, chunks: int, first: int = 0) -> list[bytes]:
         """See ``Storage``."""
         with self._changed:
             state = self._runs.get(run)
-            data = [] if state is None else state.blobs.get(key, [])
-        if len(data) != chunks:
-            raise PayloadError(f"blob {key!r} of run {run} has {len(data)} of {chunks} chunks")
-        return data
+            data = {} if state is None else state.blobs.get(key, {})
+            for index in range(first, chunks):
+                if index not in data:
+                    raise PayloadError(f"blob {key!r} of run {run} has {index} of {chunks} chunks")
+            return [data[index] for index in range(first, chunks)]
 
     # -- lab host -------------------------------------------------------------------------------------------------
 
@@ -777,6 +893,9 @@ class MemoryStorage(Storage):
     def _store_kept(self, run: _Run, claim: Claim, outputs: Mapping[int, bytes]) -> None:
         """Write what a leaving worker kept for tasks that will run elsewhere."""
         for task, output in outputs.items():
+            flow = run.flows.get(task)
+            if flow is not None and flow.producer.invocation != claim.invocation and task not in run.delivered:
+                continue  # what is stored must have arrived: its producer has not told yet, and will store it
             if task not in run.outputs:
                 run.outputs[task] = output
                 run.fresh.append(OutputStored(self._clock.now_s(), task, claim.invocation, output_bytes(output)))
@@ -839,21 +958,22 @@ class MemoryStorage(Storage):
         if not name.startswith(EMPTY):
             run.live += by
 
-    def _schedule(self, delay_s: float, run: _Run, name: str) -> None:
+    def _schedule(self, at_s: float, run: _Run, name: str) -> None:
         """Have an invocation dispatched later; whoever sweeps hears of it if nothing else is due before."""
-        entry = (self._clock.now_s() + delay_s, run.spec.run, name, run.invocations[name].attempt)
+        entry = (at_s, run.spec.run, name, run.invocations[name].attempt)
         self._due.append(entry)
         if entry == min(self._due):
             self._demand += 1
 
     def _prewarm(self, run: _Run, batches: Sequence[EmptyInvocations]) -> None:
         """Schedule empty invocations, unless they have been."""
+        now_s = self._clock.now_s()
         for batch in batches:
             for number in range(batch.count):
                 name = f"{batch.name}.{number}"
                 if name not in run.invocations:
                     run.invocations[name] = _Invocation(batch.pool, state="due")
-                    self._schedule(batch.delay_s, run, name)
+                    self._schedule(now_s + batch.delay_s, run, name)
 
     def _reserve(self, run: _Run, pool: str) -> None:
         """Let an invocation take the place of an empty one, and thereby the container that is started for it."""

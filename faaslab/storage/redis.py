@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import hiredis
@@ -17,10 +18,12 @@ from faaslab.protocol.messages import (
     Demand,
     EmptyInvocations,
     Failure,
+    FlowState,
     Invocation,
     Look,
     Message,
     News,
+    Offer,
     Orders,
     Ready,
     Reply,
@@ -71,8 +74,11 @@ def _batches(prewarms: Sequence[EmptyInvocations]) -> tuple[Word, ...]:
     return (len(prewarms), *(x for one in prewarms for x in (one.name, one.pool, one.delay_s, one.count)))
 
 
-def _seen(told: bytes) -> Seen:
-    """Read what ``watch`` tells of an output: its reference, or its size."""
+def _seen(told: Any) -> Seen:
+    """Read what ``watch`` tells of an output: its reference, its size, or the state of its stream."""
+    if isinstance(told, list):
+        key, nbytes, chunks, written, digest = told
+        return Seen(int(nbytes), key.decode(), chunks, written, False, digest)
     reference = read_reference(told)
     return Seen(int(told)) if reference is None else Seen(reference.nbytes, reference.key, reference.chunks)
 
@@ -335,7 +341,7 @@ class RedisStorage(Storage):
             completion.claim,
             completion.task,
             b"" if completion.output is None else completion.output,
-            "0" if completion.output is None else "1",
+            "2" if completion.streamed else "0" if completion.output is None else "1",
             completion.output_bytes,
             completion.started_s,
             "1" if completion.must_store else "0",
@@ -352,6 +358,8 @@ class RedisStorage(Storage):
             *_batches(completion.prewarms),
         )
         _, stored, ended, taken, held, due, inputs = answer[:7]
+        if stored == 2:
+            return Reply(refused=True)
         if ended:
             return Reply((), bool(stored), {}, ended=True, next=self._following(answer[7:]))
         found = _inputs(answer[7 : 7 + 2 * inputs])
@@ -392,10 +400,41 @@ class RedisStorage(Storage):
         answer = self._claimed("wait_ready", claim, task, _csv(upstreams))
         return bool(answer[1]), _inputs(answer[2:])
 
-    def watch(self, claim: Claim, tasks: Sequence[int]) -> dict[int, Seen]:
+    def watch(
+        self, claim: Claim, tasks: Sequence[int], acks: Mapping[int, tuple[str, int]] = MappingProxyType({})
+    ) -> dict[int, Seen]:
         """See ``Storage``."""
-        answer = self._claimed("watch", claim, _csv(tasks))
+        told = [x for task, ack in acks.items() for x in (task, *ack)]
+        answer = self._claimed("watch", claim, _csv(tasks), len(acks), *told)
         return {int(answer[i]): _seen(answer[i + 1]) for i in range(1, len(answer), 2)}
+
+    def offer(self, claim: Claim, offer: Offer) -> FlowState:
+        """See ``Storage``."""
+        only = "1" if offer.only else "0"
+        answer = self._claimed("offer", claim, offer.task, offer.key, offer.nbytes, offer.chunks, only, *offer.workers)
+        return FlowState(answer[1], bool(answer[2]), answer[3], answer[4])
+
+    def put_chunk(
+        self, claim: Claim, task: int, key: str, index: int, chunk: bytes | memoryview, digest: bytes = b""
+    ) -> FlowState:
+        """See ``Storage``."""
+        name = self._key(claim.run, f"blob:{key}:{index}")
+        who = (claim.run, claim.invocation, claim.attempt, claim.container)
+        answer = self._transaction(("SET", name, chunk), "put_chunk", *who, task, key, index, digest, name)
+        return self._flow_state(answer, claim.run, key)
+
+    def flow(self, claim: Claim, task: int, key: str, give_up: bool = False) -> FlowState:
+        """See ``Storage``."""
+        answer = self._claimed("flow", claim, task, key, "1" if give_up else "0")
+        return self._flow_state(answer, claim.run, key)
+
+    @staticmethod
+    def _flow_state(answer: Sequence[Any], run: str, key: str) -> FlowState:
+        if answer[0] == b"fenced":
+            raise Fenced(answer[1].decode())
+        if answer[0] == b"unknown":
+            raise StorageError(f"nothing is streamed to {key!r} in run {run}; offer it first")
+        return FlowState(answer[1], bool(answer[2]), answer[3], answer[4])
 
     def wait_bell(self, container: str, cursor: str, wait_s: float) -> str | None:
         """See ``Storage``."""
@@ -419,6 +458,10 @@ class RedisStorage(Storage):
         """See ``Storage``."""
         return frozenset(map(int, self._claimed("stored", claim)[1:]))
 
+    def delivered(self, claim: Claim) -> frozenset[int]:
+        """See ``Storage``."""
+        return frozenset(map(int, self._claimed("delivered", claim)[1:]))
+
     def owned(self, claim: Claim) -> frozenset[int]:
         """See ``Storage``."""
         return frozenset(map(int, self._claimed("owned", claim)[1:]))
@@ -434,22 +477,26 @@ class RedisStorage(Storage):
             name = self._key(run, f"blob:{key}:{index}")
             self._transaction(("SET", name, chunk), "keep_chunk", run, name)
 
-    def _transaction(self, command: tuple[Word, ...], script: str, *args: Word) -> None:
-        """Run a command and then a script, with nothing between; large bytes need not pass through the script."""
+    def _transaction(self, command: tuple[Word, ...], script: str, *args: Word) -> Any:
+        """Run a command and then a script, with nothing between; large bytes need not pass through the script.
+
+        Returns:
+            The script's answer.
+        """
         text, digest = _script(script)
         for run_script in (("EVALSHA", digest), ("EVAL", text)):
             answers = self._send((("MULTI",), command, (*run_script, 1, self._prefix, *args), ("EXEC",)))
             last = answers[-1]  # what the commands answered; an error if one of them was refused beforehand
             errors = [x for x in (*answers, *(last if isinstance(last, list) else ())) if type(x) is hiredis.ReplyError]
             if not errors:
-                return
+                return last[-1]
             if not str(errors[0]).startswith("NOSCRIPT"):
                 raise self._refused(errors[0])
 
-    def get_blob(self, run: str, key: str, chunks: int) -> list[bytes]:
+    def get_blob(self, run: str, key: str, chunks: int, first: int = 0) -> list[bytes]:
         """See ``Storage``."""
         data: list[bytes] = []
-        for index in range(chunks):
+        for index in range(first, chunks):
             name = self._key(run, f"blob:{key}:{index}")
             chunk = self._command("GET", name)
             if chunk is None:

@@ -92,10 +92,10 @@ class TaskStarted(Event, frozen=True):
 
 
 class InputFetched(Event, frozen=True):
-    """An input is in the worker's hands; ``source`` is ``local``, ``inline``, ``store`` or ``preload``.
+    """An input is in the worker's hands; ``source`` is ``local``, ``inline``, ``store``, ``preload`` or ``stream``.
 
-    One that was preloaded came from the store while the worker executed other tasks: ``at_s`` may be before it turned
-    to this one.
+    One that was preloaded came from the store while the worker executed other tasks, one that was streamed while its
+    producer wrote it: ``at_s`` may be before the worker turned to this task.
 
     ``upstream`` is -1 for what no task made: code and large constants that did not ride along.
     """
@@ -153,6 +153,18 @@ class OutputStored(Event, frozen=True):
     invocation: str
     bytes: int
     duration_s: float = 0.0
+
+
+class OutputStreamed(Event, frozen=True):
+    """Workers that waited for an output received it while it was written."""
+
+    task: int
+    invocation: str
+    bytes: int
+    consumers: int
+    duration_s: float = 0.0
+    stored: bool = False
+    """Whether it was stored as well, for others or since a consumer failed."""
 
 
 class OutputKept(Event, frozen=True):
@@ -225,6 +237,7 @@ AnyEvent = (
     | TaskDuplicated
     | TaskSkipped
     | OutputStored
+    | OutputStreamed
     | OutputKept
     | OutputHeld
     | TaskFailed

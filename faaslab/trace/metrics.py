@@ -15,8 +15,9 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
     """Return the metrics of a run; the same keys for real, virtual and simulated ones.
 
     Cost is that of all workers, repeated work included, from launch to end. Bytes are ``stored`` by outputs written
-    to storage, ``fetched`` by inputs read from it, ``inline`` by inputs that rode along with an invocation, ``local``
-    by inputs that were in memory already, and ``dag`` by the DAG and its code on their way to containers.
+    to storage, ``fetched`` by inputs read from it, ``streamed`` by inputs that came while their producers wrote them,
+    ``inline`` by inputs that rode along with an invocation, ``local`` by inputs that were in memory already, and
+    ``dag`` by the DAG and its code on their way to containers.
 
     ``workers`` and their starts are of those with tasks; ``invocations``, cost and ``worker_s`` count empty ones too.
     ``prewarms_used`` is the number of containers that these made warm and that served the run afterwards, and of those
@@ -47,8 +48,10 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         billed_s = _billed_s(worker, price)
         gb_seconds += price.gb_seconds(worker.size_mib, billed_s)
         cost_usd += price.invocation_usd(worker.size_mib, billed_s)
-    moved = {"store": 0, "preload": 0, "inline": 0, "local": 0, "stored": 0}
+    moved = {"store": 0, "preload": 0, "stream": 0, "inline": 0, "local": 0, "stored": 0}
     for transfer in records.transfers:
+        if transfer.direction == "out" and transfer.source == "stream":
+            continue  # its consumers tell
         source = transfer.source if transfer.direction == "in" else "stored"
         moved[source] = moved.get(source, 0) + transfer.bytes
     workers = [worker for worker in records.workers if not worker.empty]
@@ -66,6 +69,7 @@ def run_metrics(records: Records, prices: Mapping[str, float | bool], dilation: 
         "warm_starts": len(workers) - cold_starts,
         "stored_bytes": moved["stored"],
         "fetched_bytes": moved["store"] + moved["preload"],
+        "streamed_bytes": moved["stream"],
         "inline_bytes": moved["inline"],
         "local_bytes": moved["local"],
         "dag_bytes": sum(worker.dag_bytes for worker in records.workers),

@@ -17,6 +17,7 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     OutputStored,
+    OutputStreamed,
     Prewarmed,
     RunEnded,
     RunSubmitted,
@@ -170,7 +171,7 @@ class TransferRecord:
     container: str
     bytes: int
     source: str
-    """``local``, ``inline``, ``store`` or ``preload``."""
+    """``local``, ``inline``, ``store``, ``preload`` or ``stream``."""
     start_s: float
     end_s: float
 
@@ -370,6 +371,8 @@ class _Reader:
                     task.skipped = True
             case OutputStored():
                 self._stored(event)
+            case OutputStreamed():
+                self._streamed(event)
             case OutputKept():
                 self._sign_of_life(event)
                 if task := self._task(event):
@@ -405,11 +408,11 @@ class _Reader:
         self.tasks.append(task)
         self._open[event.task, event.invocation] = task
         for early in self._early.pop((event.task, event.invocation), ()):
-            task.fetch_s += early.duration_s if early.source != "preload" else 0.0
+            task.fetch_s += early.duration_s if early.source not in ("preload", "stream") else 0.0
             task.input_bytes += early.bytes
 
     def _fetched(self, event: InputFetched) -> None:
-        early = event.source == "preload"
+        early = event.source in ("preload", "stream")
         worker = self._sign_of_life(event) if early else self._interval(event, "fetch", event.task)
         task = self._task(event)
         if task is None:  # it came before the worker turned to the task
@@ -457,6 +460,29 @@ class _Reader:
             )
         )
 
+    def _streamed(self, event: OutputStreamed) -> None:
+        """Record an output that went to workers; if it was stored as well, that tells the rest."""
+        worker = self._interval(event, "store", event.task)
+        if event.stored:
+            return
+        if task := self._task(event):
+            task.kept = True
+            task.store_s += event.duration_s
+            task.output_bytes = event.bytes
+        self.transfers.append(
+            TransferRecord(
+                direction="out",
+                task=event.task,
+                upstream=-1,
+                invocation=event.invocation,
+                container=worker.container if worker else "",
+                bytes=event.bytes,
+                source="stream",
+                start_s=event.at_s - event.duration_s,
+                end_s=event.at_s,
+            )
+        )
+
     def _failed(self, event: TaskFailed) -> None:
         """Record a failure; what was not executed to its end has been executed up to the failure."""
         worker = self._sign_of_life(event)
@@ -470,7 +496,10 @@ class _Reader:
             worker.intervals.append(("exec", begin_s, event.at_s, task.task))
 
     def _interval(
-        self, event: InputFetched | TaskExecuted | TaskDuplicated | OutputStored | WorkerWaited, phase: str, task: int
+        self,
+        event: InputFetched | TaskExecuted | TaskDuplicated | OutputStored | OutputStreamed | WorkerWaited,
+        phase: str,
+        task: int,
     ) -> WorkerRecord | None:
         worker = self._sign_of_life(event)
         if worker and event.duration_s > 0:
@@ -484,6 +513,7 @@ class _Reader:
         | TaskDuplicated
         | TaskSkipped
         | OutputStored
+        | OutputStreamed
         | OutputKept
         | OutputHeld
         | TaskFailed
@@ -506,7 +536,15 @@ class _Reader:
         return attempts[max(0, position - 1)]
 
     def _task(
-        self, event: InputFetched | TaskExecuted | TaskSkipped | OutputStored | OutputKept | OutputHeld | TaskFailed
+        self,
+        event: InputFetched
+        | TaskExecuted
+        | TaskSkipped
+        | OutputStored
+        | OutputStreamed
+        | OutputKept
+        | OutputHeld
+        | TaskFailed,
     ) -> TaskRecord | None:
         """Return the attempt that an event belongs to, which thereby lasted at least until the event.
 

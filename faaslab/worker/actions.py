@@ -34,10 +34,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Wait for a message in the container's inbox after ``cursor``."""
+    """Wait for a message in the container's inbox after ``cursor``.
+
+    ``bounded``: there need not come any, so that a wait that has lasted ``wait_s`` must end.
+    """
 
     cursor: str
     wait_s: float
+    bounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

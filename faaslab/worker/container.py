@@ -113,10 +113,10 @@ class Container:
             if invocation is not None:
                 return invocation
 
-    def listen(self, wait_s: float) -> Generator[Action, Any, Message | None]:
-        """Wait for a message."""
+    def listen(self, wait_s: float, *, bounded: bool = False) -> Generator[Action, Any, Message | None]:
+        """Wait for a message; see ``Listen``."""
         message: Message | None
-        self._cursor, message = yield Listen(self._cursor, wait_s)
+        self._cursor, message = yield Listen(self._cursor, wait_s, bounded)
         return message
 
     def wait_bell(self) -> Generator[Action, Any, None]:

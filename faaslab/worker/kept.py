@@ -8,6 +8,8 @@ from faaslab.protocol.payload import Codec, Payload
 
 HELD = -1
 """In place of a consumer: whoever may yet come to need an output that is held."""
+Frame = bytes | memoryview
+
 # Exact types whose values nobody can change, so that sharing them is private enough.
 IMMUTABLE = frozenset((type(None), bool, int, float, complex, str, bytes))
 
@@ -22,7 +24,7 @@ class _Entry:
     consumers: set[int]
     value: Any = None
     payload: Payload | None = None
-    frame: bytes = b""
+    frame: Frame = b""
     alone: bool = False
 
 
@@ -34,7 +36,7 @@ class Kept:
         undo: Returns the frame that a stored output was made of, given its task; it may be user code.
     """
 
-    def __init__(self, codec: Codec, undo: Callable[[int, bytes], bytes] = lambda _, frame: frame) -> None:
+    def __init__(self, codec: Codec, undo: Callable[[int, Frame], Frame] = lambda _, frame: frame) -> None:
         self._codec = codec
         self._undo = undo
         self._entries: dict[int, _Entry] = {}
@@ -71,9 +73,9 @@ class Kept:
         assert payload is not None, f"the output of task {task} was not made here"
         return payload
 
-    def receive(self, task: int, frame: bytes, consumers: Collection[int]) -> None:
-        """Keep an output that came from the store."""
-        self._add(task, _Entry(set(consumers), frame=frame))
+    def receive(self, task: int, frame: Frame, consumers: Collection[int], *, alone: bool = False) -> None:
+        """Keep an output that came from the store; ``alone``: it was streamed, and may be stored nowhere."""
+        self._add(task, _Entry(set(consumers), frame=frame, alone=alone))
 
     def _add(self, task: int, entry: _Entry) -> None:
         if task in self._entries:
@@ -117,7 +119,11 @@ class Kept:
                     del self._entries[upstream]
 
     def only_here(self) -> dict[int, Payload]:
-        """Return the outputs that nobody else has, serialized."""
+        """Return the outputs made here that nobody else has, serialized."""
         return {
             task: entry.payload for task, entry in self._entries.items() if entry.alone and entry.payload is not None
         }
+
+    def received_only_here(self) -> dict[int, Frame]:
+        """Return the outputs that were streamed to this worker, and perhaps to no other place."""
+        return {task: entry.frame for task, entry in self._entries.items() if entry.alone and entry.payload is None}

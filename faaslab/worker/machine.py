@@ -28,6 +28,7 @@ from faaslab.protocol.messages import (
     Invocation,
     Look,
     News,
+    Offer,
     Reply,
     Successor,
     Suspension,
@@ -54,6 +55,7 @@ from faaslab.trace.events import (
     InputFetched,
     OutputHeld,
     OutputKept,
+    OutputStreamed,
     Prewarmed,
     TaskDuplicated,
     TaskExecuted,
@@ -68,6 +70,7 @@ from faaslab.worker.actions import Action, Assist, Await, Call, Execute, Outcome
 from faaslab.worker.assistant import Assistant
 from faaslab.worker.kept import HELD, Kept
 from faaslab.worker.shelf import MEMORY_PART, Fetched, Shelf
+from faaslab.worker.streaming import Producer, pieces_of
 
 if TYPE_CHECKING:
     from faaslab.worker.container import Container
@@ -215,7 +218,8 @@ class WorkerMachine:
         dag, invocation = self._dag, self._invocation
         sinks = [task for task in order if self._visible(task)]
         owned: frozenset[int] = (yield Call("owned", (self._claim,))) if dag.policy else frozenset()
-        return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned)
+        delivered: frozenset[int] = (yield Call("delivered", (self._claim,))) if dag.has_streams else frozenset()
+        return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned, delivered)
 
     def _is_planned(self, task: int) -> bool:
         """Whether a task is on this worker's own list."""
@@ -238,16 +242,17 @@ class WorkerMachine:
     # -- the assistant --------------------------------------------------------------------------------------------
 
     def _call_assistant(self) -> Steps:
-        """Have inputs of future tasks fetched besides, where the plan says so and the driver can."""
+        """Have inputs of future tasks fetched or received besides, where the plan says so and the driver can."""
         if self._planned is None:
             return
-        dag, own, wanted = self._dag, set(self._dag.order(self._planned)), dict[int, bool]()
+        dag, own, wanted = self._dag, set(self._dag.order(self._planned)), dict[int, bool | None]()
         for place, task in enumerate(self._todo):
             for upstream in dag.upstreams(task):
                 if upstream not in own and upstream not in self._inputs:
-                    # Where an earlier task takes it, that is the one which decides.
-                    wanted.setdefault(upstream, place > 0 and dag.preloads(task))
-        tasks = [upstream for upstream, preloaded in wanted.items() if preloaded]
+                    # Where an earlier task takes it, that is the one which decides; inputs of the first are there.
+                    wanted.setdefault(upstream, dag.preloads(task) if place else None)
+        later = {u: preload for u, preload in wanted.items() if preload is not None}
+        tasks = {u: preload for u, preload in later.items() if preload or dag.streams(u)}
         if not tasks:
             return
         limit_bytes = MEMORY_PART * self._container.size_mib * 2**20
@@ -264,9 +269,14 @@ class WorkerMachine:
             version = shelf.version
             if shelf.error is not None:
                 raise shelf.error
-            if not shelf.in_flight(upstream):
+            if not shelf.under_way(upstream):
                 return shelf.take(upstream)
             yield Await(shelf, version, self._container.settings.wait_slice_s)
+
+    def _stop_receiving(self) -> None:
+        """Have the assistant acknowledge nothing any more that nobody else has: what it has is about to be stored."""
+        if self._shelf is not None:
+            self._shelf.stop()
 
     def _dismiss(self) -> Steps:
         """Send the assistant away; nothing of it is left afterwards."""
@@ -435,7 +445,9 @@ class WorkerMachine:
                 sources[upstream] = "store"
             else:
                 early[upstream] = fetched
-                kept.receive(upstream, fetched.frame, self._consumers(upstream))
+                sources[upstream] = fetched.source
+                alone = fetched.source == "stream"
+                kept.receive(upstream, fetched.frame, self._consumers(upstream), alone=alone)
         return sources, early, took_s
 
     def _fetch(self, task: int, upstreams: Sequence[int]) -> Steps:
@@ -446,11 +458,19 @@ class WorkerMachine:
         for upstream in upstreams:
             if upstream in found:
                 yield from self._receive(upstream, found[upstream])
-            elif self._dag.options(upstream).pure and self._dag.duplicable(upstream):
-                # An earlier attempt had a copy of its own, and so it was not stored.
-                yield from self._copy(upstream, task, lost=True)
             else:
-                yield from self._output_lost(upstream)
+                yield from self._not_stored(task, upstream)
+
+    def _not_stored(self, task: int, upstream: int) -> Steps:
+        """Have an output that has arrived at a task and is not stored.
+
+        An attempt of this worker that died had a copy of its own, or it was streamed to one: it is made here.
+        """
+        dag = self._dag
+        if dag.options(upstream).pure and (dag.duplicable(upstream) or dag.streams(upstream)):
+            yield from self._copy(upstream, task, lost=True)
+        else:
+            yield from self._output_lost(upstream)
 
     def _take_inputs(
         self, task: int, sources: dict[int, str], early: dict[int, Fetched], took_s: float
@@ -544,23 +564,34 @@ class WorkerMachine:
         if way.hold != "no":
             return (yield from self._hold(task, value, payload, way))
         try:
-            output = yield from self._output(task, payload)
+            if not visible and self._is_planned(task) and dag.streams(task):
+                output = yield from self._streamed(task, payload, way.waiting)
+            else:
+                output = yield from self._output(task, payload)
         except OwnFailed as error:
             return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
-        reply = yield from self._tell(
-            Completion(
-                self._claim,
-                task,
-                output,
-                output_bytes(output),
-                began_s,
-                must_store=dag.store_all or not dag.options(task).pure,
-                sink=dag.is_sink(task),
-                successors=self._successors(way.waiting),
-                take=way.take,
-                ends=not self._todo and not self._held,
-            )
+        completion = Completion(
+            self._claim,
+            task,
+            output,
+            0 if output is None else output_bytes(output),
+            began_s,
+            must_store=dag.store_all or not dag.options(task).pure,
+            streamed=output is None,
+            sink=dag.is_sink(task),
+            successors=self._successors(way.waiting),
+            take=way.take,
+            ends=not self._todo and not self._held,
         )
+        reply = yield from self._tell(completion)
+        if reply.refused:
+            # A worker that had received it all died or left meanwhile.
+            try:
+                output = yield from self._output(task, payload)
+            except OwnFailed as error:
+                return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
+            completion = replace(completion, output=output, output_bytes=output_bytes(output), streamed=False)
+            reply = yield from self._tell(completion)
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return (yield from self._obey(reply))
@@ -697,20 +728,20 @@ class WorkerMachine:
     def _let_go(self) -> Generator[Action, Any, Reply]:
         """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
         container = self._container
-        while self._held and not self._todo:
-            wait_s = max(held.wait_s for held in self._held.values())
-            if wait_s <= 0:
-                break
-            began_s = container.now_s()
-            message = yield from container.listen(min(wait_s, container.settings.wait_slice_s))
-            waited_s = container.now_s() - began_s
-            self._event(WorkerWaited(container.now_s(), self._claim.invocation, -1, waited_s))
+        began_s = container.now_s()
+        until_s = began_s + max(held.wait_s for held in self._held.values())
+        while self._held and not self._todo and began_s < until_s:
+            message = yield from container.listen(min(until_s - began_s, container.settings.wait_slice_s), bounded=True)
+            now_s = container.now_s()
+            self._event(WorkerWaited(now_s, self._claim.invocation, -1, now_s - began_s))
             for held in self._held.values():
-                held.wait_s -= waited_s
+                held.wait_s = max(0.0, held.wait_s - (now_s - began_s)) if now_s < until_s else 0.0
+            began_s = now_s
             if isinstance(message, News) and (message.run, message.invocation) == self._key:
                 reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
                 if reply.ended:
                     return reply
+                began_s = container.now_s()
         reply = Reply()
         if self._todo and not self._is_planned(self._todo[0]):
             return reply
@@ -724,27 +755,72 @@ class WorkerMachine:
         Raises:
             OwnFailed: An optimization of the user's raised.
         """
+        return (yield from self._written(task, self._made(task, payload)))
+
+    def _written(self, task: int, output: Payload | bytes | memoryview) -> Generator[Action, Any, bytes]:
+        """Return what the store is to hold of an output."""
         settings = self._container.settings
-        made = self._made(task, payload) if self._dag.own and not self._dag.is_sink(task) else None
-        nbytes = payload.nbytes if made is None else len(made)
+        nbytes = output.nbytes if isinstance(output, Payload) else len(output)
         if nbytes <= settings.inline_output_bytes:
-            return payload.to_bytes() if made is None else made
-        key = f"{task}-{self._claim.invocation}-{self._claim.attempt}"
-        chunks = list(
-            payload.chunks(settings.blob_chunk_bytes) if made is None else cut(made, settings.blob_chunk_bytes)
+            return output.to_bytes() if isinstance(output, Payload) else bytes(output)
+        size = settings.blob_chunk_bytes
+        chunks = list(output.chunks(size) if isinstance(output, Payload) else cut(output, size))
+        yield Call("put_blob", (self._claim.run, self._blob_key(task), chunks))
+        return Reference(self._blob_key(task), len(chunks), nbytes).encode()
+
+    def _blob_key(self, task: int) -> str:
+        return f"{task}-{self._claim.invocation}-{self._claim.attempt}"
+
+    def _streamed(
+        self, task: int, payload: Payload, waiting: Sequence[Waiting]
+    ) -> Generator[Action, Any, bytes | None]:
+        """Do what ``_output`` does, but offer a large output to workers that wait for it; None: all of them have it.
+
+        Raises:
+            OwnFailed: An optimization of the user's raised.
+        """
+        settings, claim, container = self._container.settings, self._claim, self._container
+        output = self._made(task, payload)
+        nbytes = output.nbytes if isinstance(output, Payload) else len(output)
+        if nbytes <= settings.inline_output_bytes:
+            return (yield from self._written(task, output))
+        workers = tuple(dict.fromkeys(w.worker for w in waiting if w.worker))
+        pieces = pieces_of(output, settings.inline_output_bytes)
+        # A key of its own: a late copy of a chunk must not get into a blob that is cut otherwise.
+        key, began_s = f"{self._blob_key(task)}-s", container.now_s()
+        offer = Offer(task, key, nbytes, len(pieces), workers, all(w.worker for w in waiting))
+        streamed = yield from Producer(container, claim, offer).stream(pieces)
+        if streamed is None:
+            return (yield from self._written(task, output))
+        now_s = container.now_s()
+        self._event(
+            OutputStreamed(
+                now_s, task, claim.invocation, nbytes, streamed.consumers, now_s - began_s, not streamed.instead
+            )
         )
-        yield Call("put_blob", (self._claim.run, key, chunks))
-        return Reference(key, len(chunks), nbytes).encode()
+        return None if streamed.instead else Reference(key, len(pieces), nbytes).encode()
 
     def _only_here(self) -> Generator[Action, Any, dict[int, bytes]]:
         """Return what the store is to hold of outputs that only this worker has; see ``_output``."""
         outputs: dict[int, bytes] = {}
         for task, payload in self._kept.only_here().items():
             outputs[task] = yield from self._output(task, payload)
+        for task in self._shelf.received() if self._shelf is not None else ():
+            fetched = yield from self._from_shelf(task)
+            if fetched is not None:
+                self._kept.receive(task, fetched.frame, self._consumers(task), alone=True)
+        for task, frame in self._kept.received_only_here().items():
+            outputs[task] = yield from self._written(task, frame)
         return outputs
 
-    def _made(self, task: int, payload: Payload) -> bytes | None:
-        """Return what the user's optimizations make of an output; None: nothing."""
+    def _made(self, task: int, payload: Payload) -> Payload | bytes:
+        """Return what is stored of an output: itself, or what the user's optimizations make of it.
+
+        Raises:
+            OwnFailed: One of them raised.
+        """
+        if not self._dag.own or self._dag.is_sink(task):
+            return payload
         frame, changed = payload.to_bytes(), False
         for number, optimization in enumerate(self._container.loaded(self._dag.own)):
             try:
@@ -754,9 +830,9 @@ class WorkerMachine:
             except Exception as error:
                 message = f"optimization {optimization.name!r} can't make of its output what is stored: {_words(error)}"
                 raise OwnFailed(task, message) from error
-        return frame if changed else None
+        return frame if changed else payload
 
-    def _undo(self, task: int, frame: bytes) -> bytes:
+    def _undo(self, task: int, frame: bytes | memoryview) -> bytes | memoryview:
         """Return the frame that the user's optimizations had made a stored output of."""
         while (made := read_own(frame)) is not None:
             number, data = made
@@ -804,6 +880,7 @@ class WorkerMachine:
             if released.ended:
                 return released
         if retries:
+            self._stop_receiving()
             # The next attempt runs elsewhere: what this worker kept for unfinished tasks has to be found there.
             try:
                 outputs = yield from self._only_here()
@@ -867,6 +944,7 @@ class WorkerMachine:
     def _suspend(self, gate: int, waited_s: float) -> Generator[Action, Any, Reply]:
         """Give up the slot: what is kept for the own later tasks goes to the store first."""
         self._event(WorkerWaited(self._container.now_s(), self._claim.invocation, gate, waited_s))
+        self._stop_receiving()
         try:
             outputs = yield from self._only_here()
         except OwnFailed as error:

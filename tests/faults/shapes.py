@@ -1,4 +1,4 @@
-"""Twenty DAG shapes, each with the value that plain sequential execution gives, and planners that make it hard."""
+"""DAG shapes, each with the value that plain sequential execution gives, and planners that make it hard."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -57,6 +57,12 @@ def length(*parts: Any) -> int:
 def blob(x: int) -> bytes:
     """Return more bytes than ride along or fit into a completing call."""
     return bytes([x % 256]) * 3000
+
+
+@task
+def grown(x: int, *parts: bytes) -> bytes:
+    """Return as much, which depends on all arguments."""
+    return bytes([(x + sum(part[0] for part in parts)) % 256]) * 3000
 
 
 @task(pure=False)
@@ -121,6 +127,13 @@ def _blobs() -> Any:
     return [length(*parts), length(parts[0]), length(parts[1], blob(9))]
 
 
+def _flows() -> Any:
+    rows = [grown(x) for x in range(3)]
+    for step in range(3):
+        rows = [grown(step, rows[place], rows[(place + 1) % 3]) for place in range(3)]
+    return [length(*rows), grown(7, rows[0])]
+
+
 def _sizes() -> Any:
     a = generators.one()
     b = [large(a), generators.increment(a), large(a)]
@@ -163,6 +176,7 @@ SHAPES: dict[str, Callable[[], Any]] = {
     "impure-retried": _impure_retried,
     "retried": _retried,
     "blobs": _blobs,
+    "flows": _flows,
     "sizes": _sizes,
     "ladder": _ladder,
     "disconnected": _disconnected,

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from faaslab.config import Config
-from faaslab.errors import RunCancelled, RunTimeout, TaskFailed, WorkerLost
+from faaslab.errors import RunCancelled, RunTimeout, StateLost, TaskFailed, WorkerLost
 from faaslab.launchers.faults import (
     ClientGone,
     CrashContainer,
@@ -71,7 +71,7 @@ def draw(case: Case, planner: str, seed: int) -> Setting:
             inline_input_bytes=rng.choice((0, 100, 256 * 1024)),
         ),
         FaultSchedule.random(seed, rng.choice((1.0, 3.0, 6.0, 20.0)), tasks=len(case.dag)),
-        frozenset(name for name in ("preload",) if rng.random() < 0.5),
+        frozenset(name for name in ("preload", "streaming") if rng.random() < 0.5),
         _prewarms(seed, len(case.dag)),
         random.Random(f"duplicates/{seed}").choice((None, 0.5, 1000.0)),
     )
@@ -94,7 +94,11 @@ def _prewarms(seed: int, tasks: int) -> tuple[Prewarm, ...]:
 def instructed(plan: Plan, names: frozenset[str]) -> Plan:
     """Return a plan with optimizations switched on for all tasks for which they can be."""
     planned = frozenset(task for task, one in enumerate(plan.assignments) if one.worker is not None)
-    told = replace(plan.instructions, preload=planned if "preload" in names else frozenset())
+    told = replace(
+        plan.instructions,
+        preload=planned if "preload" in names else frozenset(),
+        stream=planned if "streaming" in names else frozenset(),
+    )
     return replace(plan, instructions=told)
 
 
@@ -153,6 +157,9 @@ def _judge(case: Case, setting: Setting, run: Run) -> tuple[str, list[str]]:
     if isinstance(error, WorkerLost):
         enough = deaths > setting.config.max_lapses
         return "WorkerLost", [] if enough else [f"{deaths} deaths do not explain: {error}"]
+    if isinstance(error, StateLost) and "streaming" in setting.instructed and deaths:
+        # A consumer died with the only copy of what was streamed to it: it can't make that itself yet.
+        return "StateLost: streamed", []
     if isinstance(error, TaskFailed):
         task = case.dag.index_of(error.task)
         options = case.dag.options(task)

@@ -12,9 +12,9 @@ import faaslab as fl
 from faaslab.client import Lab, Run
 from faaslab.graph import DAG, generators
 from faaslab.graph.generators import one, total
-from faaslab.plan import Assignment, Plan
+from faaslab.plan import Assignment, Plan, Prewarm
 from faaslab.protocol.launcher import RemoteLauncher
-from faaslab.trace.events import InvocationRequested, TaskExecuted, TaskStarted, WorkerExited, WorkerStarted
+from faaslab.trace.events import InvocationRequested, Prewarmed, TaskExecuted, TaskStarted, WorkerExited, WorkerStarted
 from tests.client.scene import Scene, quick, until
 from tests.client.scene import scene as set_scene
 
@@ -237,6 +237,30 @@ class LauncherConformance(ABC):
             assert [told[name] for name in ("name", "limit", "cold_start_s", "invocation_latency_s", "seed")] == [
                 *(self.launcher().name, 1, 0.8, 0.1, 7)
             ]
+
+    def test_a_cold_start_is_hidden(self, scene: Scene) -> None:
+        """A container that an empty invocation has started is warm when the worker of its size is wanted."""
+        dag = DAG(nap(nap(2.5)))
+        plain = Plan.for_dag(dag, "by hand", [Assignment("a", 512), Assignment("b", 1024)])
+        told = replace(plain.instructions, prewarms=(Prewarm(1024, None, 0.1),))
+        runs = []
+        for plan in (plain, replace(plain, instructions=told)):
+            with self.lab(scene, cold_start_s=1.0, sigma=0.0) as lab:
+                runs.append(lab.submit(dag, plan=plan))
+                assert runs[-1].result(60) == 2.5
+        before, after = (run.trace.metrics for run in runs)
+        assert [found["cold_starts"] for found in (before, after)] == [2, 1]
+        assert [found["prewarms"] for found in (before, after)] == [0, 1]
+        assert after["prewarms_used"] == 1
+        assert after["wasted_prewarm_gb_seconds"] == 0 < after["prewarm_gb_seconds"]
+        assert after["makespan_s"] < before["makespan_s"] - 0.7
+        (warmed,) = (event for event in runs[1].trace.events if isinstance(event, Prewarmed))
+        assert (warmed.how, warmed.size_mib) == ("started", 1024)
+        used = next(start for start in starts(runs[1]) if start.invocation == "b")
+        assert (used.container, used.cold, used.dag_bytes) == (warmed.container, False, 0)
+        # The moment was kept to: neither the watchdog's next look nor that of the gateway was waited for.
+        asked = next(e for e in runs[1].trace.events if isinstance(e, InvocationRequested) and e.by == "prewarm")
+        assert 0.1 <= asked.at_s - runs[1].trace.records.submitted_s < 0.3
 
     def test_nothing_is_left(self, scene: Scene) -> None:
         """Closing the lab ends all containers, busy ones included."""

@@ -1,14 +1,16 @@
 """The inline launcher: plain runs, retries, interruption, a run that can't go on."""
 
+from dataclasses import replace
+
 import pytest
 
 from faaslab.config import Config
 from faaslab.errors import ConfigError, RunCancelled, RunStalled, TaskFailed
 from faaslab.graph import DAG, generators, task
 from faaslab.launchers.inline import InlineLauncher
-from faaslab.plan import Assignment, Plan
+from faaslab.plan import Assignment, Plan, Prewarm
 from faaslab.planners import plan_dag
-from faaslab.trace.events import RunEnded, TaskExecuted
+from faaslab.trace.events import InvocationRequested, Prewarmed, RunEnded, TaskExecuted
 from tests.worker import record
 from tests.worker.runs import SECRET, collect, run_on, submit
 
@@ -134,3 +136,19 @@ def test_a_container_is_needed() -> None:
     """A launcher without containers is refused."""
     with pytest.raises(ConfigError, match="at least 1 container, not 0"):
         InlineLauncher(0)
+
+
+@pytest.mark.parametrize("containers", [1, 3])
+def test_empty_invocations(containers: int) -> None:
+    """They are served where there is room, and block nothing where there is none."""
+    dag = DAG(generators.chain(3))
+    plan = plan_dag(dag, "per_task")
+    size_mib = plan.assignments[0].size_mib
+    told = replace(plan.instructions, prewarms=(Prewarm(size_mib, count=2), Prewarm(2 * size_mib, 1, 0.001)))
+    ended = run_on(InlineLauncher(containers), dag, replace(plan, instructions=told))
+    assert ended.value == 3
+    assert ended.leftovers == []
+    sent = {event.invocation for event in ended.of(InvocationRequested) if event.by == "prewarm"}
+    assert sent >= {"!.0.0", "!.0.1"}
+    # One task after the other finds no idle container, and takes the place of one that waits for its turn.
+    assert {event.how for event in ended.of(Prewarmed)} == {"reserved"}

@@ -18,12 +18,16 @@ def demand(
     idle: dict[str, list[str]] | None = None,
     busy: dict[str, str] | None = None,
     waiting: tuple[str, ...] = (),
+    empty: dict[str, int] | None = None,
+    warming: dict[str, str] | None = None,
 ) -> Demand:
     """Return what a store could report."""
     idle = idle or {}
-    containers = {name: pool for pool, names in idle.items() for name in names} | (busy or {})
+    containers = {name: pool for pool, names in idle.items() for name in names} | (busy or {}) | (warming or {})
     counts = {pool: len(names) for pool, names in idle.items()}
-    return Demand(pending or {}, counts, containers, waiting, frozenset(busy or {}))
+    return Demand(
+        pending or {}, counts, containers, waiting, frozenset(busy or {}), empty or {}, frozenset(warming or {})
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,23 @@ def demand(
             demand({TWO: 1, HALF: 1}, busy={"a": ONE}), Limits(9, 2.0), Changes(), id="large ones are not overtaken"
         ),
         pytest.param(demand({TWO: 1, HALF: 1}), Limits(9, 2.5), Changes(start=(TWO, HALF)), id="both fit"),
+        pytest.param(demand(empty={ONE: 2}), Limits(9), Changes(start=(ONE, ONE)), id="empty ones"),
+        pytest.param(demand(empty={ONE: 1}, idle={ONE: ["a"]}), Limits(9), Changes(start=(ONE,)), id="idle is warm"),
+        pytest.param(
+            demand(empty={ONE: 2}, warming={"a": ONE}), Limits(9), Changes(start=(ONE, ONE)), id="each has its own"
+        ),
+        pytest.param(demand({ONE: 1}, warming={"a": ONE}), Limits(9), Changes(), id="one is about to be warm"),
+        pytest.param(
+            demand({ONE: 1}, empty={ONE: 1}, warming={"a": ONE}), Limits(9), Changes(start=(ONE,)), id="and another one"
+        ),
+        pytest.param(demand({ONE: 1}, empty={ONE: 1}), Limits(1), Changes(start=(ONE,)), id="tasks come first"),
+        pytest.param(demand(empty={ONE: 1}, idle={HALF: ["a"]}), Limits(1), Changes(), id="nobody is evicted for it"),
+        pytest.param(
+            demand(empty={ONE: 1}, busy={"a": ONE}, waiting=("a",)), Limits(1), Changes(), id="nobody yields for it"
+        ),
+        pytest.param(
+            demand({TWO: 1}, empty={HALF: 1}, busy={"a": ONE}), Limits(9, 2.0), Changes(), id="it is no obstacle"
+        ),
     ],
 )
 def test_decisions(reported: Demand, limits: Limits, expected: Changes) -> None:

@@ -13,7 +13,6 @@ from tests.client.scene import Scene, process_lab
 from tests.plan.dags import FakeDag
 from tests.simulate.scene import Known, plan_of, platform
 
-SLOW_S, LAST_S = 2.0, 4.0
 SMALL_MIB, LARGE_MIB = 512, 1769
 JOIN = ((), (0,), (0,), (1, 2))
 """Tasks 0, 1 and 3 are to be on one worker, 2 on another."""
@@ -24,7 +23,11 @@ def planned(cold_start_s: float, *, exec_s: float = 1.0, memory_mib: int = 0, wo
     ctx = plan_context(
         dag, estimates=Known([1.0, 1.0, exec_s, 1.0]), platform=platform(cold_start_s=cold_start_s), sizes=[3008]
     )
-    return task_dup.apply(dag, plan_of(dag, list(workers), sizes=[LARGE_MIB, LARGE_MIB, 3008, LARGE_MIB]), ctx)
+    return task_dup.apply(
+        dag,
+        plan_of(dag, list(workers), sizes=[LARGE_MIB, LARGE_MIB, 3008 if workers[2] == "p" else LARGE_MIB, LARGE_MIB]),
+        ctx,
+    )
 
 
 def test_it_is_planned_where_the_wait_is_longer() -> None:
@@ -55,26 +58,38 @@ def begin() -> int:
 
 
 @fl.task
-def aside(value: int) -> int:
+def aside(value: int, folder: str) -> int:
+    """Last until the slow task is executed by its own worker."""
+    import time
+    from pathlib import Path
+
+    while not (Path(folder) / "slow").exists():
+        time.sleep(0.01)
     return value
 
 
 @fl.task
-def slow(value: int, small_mib: int, slow_s: float) -> int:
-    """Take long in a small container."""
+def slow(value: int, small_mib: int, folder: str) -> int:
+    """Last, in a small container, until it has been overtaken."""
     import os
     import time
+    from pathlib import Path
 
-    time.sleep(slow_s if os.environ["FAASLAB_SIZE_MIB"] == str(small_mib) else 0.0)
+    if os.environ["FAASLAB_SIZE_MIB"] == str(small_mib):
+        (Path(folder) / "slow").touch()
+        while not (Path(folder) / "overtaken").exists():
+            time.sleep(0.01)
     return value + 1
 
 
 @fl.task
-def last(left: int, right: int, last_s: float) -> int:
-    """Outlast the slow task, so that its worker gets to the point where it would store its output."""
+def last(left: int, right: int, folder: str) -> int:
+    """Leave time for the slow task's worker to get to the point where it would store its output."""
     import time
+    from pathlib import Path
 
-    time.sleep(last_s)
+    (Path(folder) / "overtaken").touch()
+    time.sleep(2.0)
     return left + right
 
 
@@ -83,7 +98,8 @@ def last(left: int, right: int, last_s: float) -> int:
 def test_a_slow_upstream_is_overtaken(scene: Scene) -> None:
     """The worker that waits computes it itself; what the slow one made is not stored any more."""
     value = begin()
-    dag = fl.DAG(last(aside(value), slow(value, SMALL_MIB, SLOW_S), LAST_S), name="overtaken")
+    folder = str(scene.folder)
+    dag = fl.DAG(last(aside(value, folder), slow(value, SMALL_MIB, folder), folder), name="overtaken")
     slow0 = dag.index_of("slow#0")
     places = [Assignment("p", SMALL_MIB) if task == slow0 else Assignment("w", LARGE_MIB) for task in range(len(dag))]
     plan = Plan.for_dag(dag, "by hand", places)

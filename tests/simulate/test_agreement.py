@@ -5,6 +5,7 @@ a worker that goes on for 256 events without a call does not report them; the ga
 asks to yield, not at its next heartbeat.
 """
 
+import random
 from dataclasses import replace
 from functools import cache
 
@@ -15,9 +16,10 @@ from faaslab.graph import DAG
 from faaslab.launchers.model import VirtualModel
 from faaslab.plan import Instructions, Plan
 from faaslab.planners import plan_dag
+from faaslab.policy.run_time import Clustering
 from tests.faults.shapes import OWN, SEEDED, SHAPES, SIZES
 from tests.simulate.agreement import course, pair_of
-from tests.simulate.blobs import random_sizes
+from tests.simulate.blobs import random_sizes, telling_sizes
 
 PLANNERS = (
     *("per_task", "wukong", "single_worker", "leaving", "clustering", "waiting"),
@@ -106,6 +108,25 @@ def test_same_preloads(seed: int) -> None:
         for one in (simulated, virtual):
             early += sum(moved.bytes for moved in one.records.transfers if moved.source == "preload")
     assert early > 0
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_same_clustering(seed: int) -> None:
+    """What is held, handed over, stored after all and waited for is the same in both, whatever is clustered."""
+    dag, rng = telling_sizes(seed), random.Random(seed)
+    model = replace(SLOW_STORE, bandwidth_bytes_per_s=1e7)
+    for planner in ("wukong", "wukong", f"mixed-{seed % 4}", f"picky-{seed % 4}", "waiting"):
+        plan = plan_named(dag, planner)
+        if planner.startswith(("wukong", "mixed")):
+            switches = [rng.random() < 0.6 for _ in range(3)]
+            plan = replace(plan, policy=Clustering(rng.choice((0, 1000, 50_000)), *switches, rng.choice((0.0, 0.4))))
+        pair = pair_of(dag, plan, model)
+        simulated, virtual = pair.simulation.trace(), pair.trace
+        assert course(simulated) == course(virtual), plan.policy
+        assert abs(pair.deviation) < 0.002, plan.policy
+        ours, theirs = simulated.metrics, virtual.metrics
+        assert {name: ours[name] for name in SAME} == {name: theirs[name] for name in SAME}, plan.policy
+        assert ours["wait_s"] == pytest.approx(theirs["wait_s"], rel=0.02, abs=0.05), plan.policy
 
 
 @pytest.mark.parametrize("limit", [1, 3])

@@ -128,7 +128,9 @@ def drawn(dag: DAG, plan: Plan, seed: int) -> Plan:
 def test_same_as_virtual(shape: str, model: VirtualModel) -> None:
     """Simulated and virtual runs send, serve and use empty invocations alike."""
     dag = dag_of(shape)
-    for seed, planner in enumerate(("per_task", "wukong", "single_worker", "leaving", "mixed-0", "mixed-1")):
+    for seed, planner in enumerate(
+        ("per_task", "wukong", "single_worker", "leaving", "mixed-0", "mixed-1", "clustering")
+    ):
         plan = drawn(dag, plan_named(dag, planner), seed + 10 * len(dag))
         pair = pair_of(dag, plan, model)
         simulated_, virtual = pair.simulation.trace(), pair.trace

@@ -23,7 +23,7 @@ from tests.simulate.scene import Known, platform, simulated
 LATE = 1e-9
 """What sums of floats may be short of."""
 PLANNERS = (
-    *("per_task", "single_worker", "wukong", "leaving", "clustering"),
+    *("per_task", "single_worker", "wukong", "leaving", "clustering", "waiting"),
     *(f"{name}-{seed}" for name in SEEDED for seed in range(4)),
 )
 SIZED = (*SIZES, 3000)

@@ -9,13 +9,14 @@ import pytest
 from faaslab.errors import Fenced
 from faaslab.protocol.messages import Start
 from faaslab.trace.events import ContainerExited, InvocationRequested, WorkerExited
+from tests.storage.conformance_flow import FlowConformance
 from tests.storage.conformance_held import HeldConformance
 from tests.storage.conformance_looks import LookConformance
-from tests.storage.conformance_watch import WatchConformance
+from tests.storage.conformance_prewarm import PrewarmConformance
 from tests.storage.scene import CLIENT, LONG_S, SMALL, BackDoor, Scene, spec, successor
 
 
-class StorageConformance(HeldConformance, WatchConformance, LookConformance):
+class StorageConformance(HeldConformance, FlowConformance, PrewarmConformance, LookConformance):
     """All promises; here those about leases, clients and leftovers."""
 
     # -- leases of containers -------------------------------------------------------------------------------------

@@ -6,7 +6,17 @@ from typing import Any, Protocol
 
 import redis
 
-from faaslab.protocol.messages import Claim, Completion, Failure, Invocation, Reply, RunSpec, Start, Successor
+from faaslab.protocol.messages import (
+    Claim,
+    Completion,
+    EmptyInvocations,
+    Failure,
+    Invocation,
+    Reply,
+    RunSpec,
+    Start,
+    Successor,
+)
 from faaslab.protocol.storage import Storage
 from faaslab.storage.memory import MemoryStorage
 from faaslab.storage.redis import RedisStorage
@@ -35,12 +45,24 @@ def spec(
     max_lapses: int = 3,
     events: bytes = b"",
     cuts: Mapping[str, str] | None = None,
+    prewarms: Sequence[EmptyInvocations] = (),
 ) -> RunSpec:
     """Return a run; by default of one invocation that begins with task 0 and has to bring task 9."""
     parts = {"structure": b"the DAG", "code": b"a function"} if parts is None else parts
     ride = tuple(parts) if ride is None else ride
     return RunSpec(
-        run, client, "structure", parts, ride, sinks, tuple(starts), inline_input_bytes, max_lapses, events, cuts or {}
+        run,
+        client,
+        "structure",
+        parts,
+        ride,
+        sinks,
+        tuple(starts),
+        inline_input_bytes,
+        max_lapses,
+        events,
+        cuts or {},
+        tuple(prewarms),
     )
 
 
@@ -158,7 +180,7 @@ class MemoryDoor:
         return set(self._store._containers[container].known)
 
     def blob_bytes(self, run: str) -> int:
-        return sum(len(chunk) for chunks in self._store._runs[run].blobs.values() for chunk in chunks)
+        return sum(len(chunk) for chunks in self._store._runs[run].blobs.values() for chunk in chunks.values())
 
 
 class RedisDoor:

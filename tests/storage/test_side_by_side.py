@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 
 from faaslab.errors import StorageError
-from faaslab.protocol.messages import Claim, Completion, Failure, Invocation, RunSpec, Start, Successor, Suspension
+from faaslab.protocol.messages import (
+    Claim,
+    Completion,
+    EmptyInvocations,
+    Failure,
+    Invocation,
+    Offer,
+    RunSpec,
+    Start,
+    Successor,
+    Suspension,
+)
 from faaslab.protocol.storage import Storage
 from faaslab.storage.embedded import EmbeddedServer
 from faaslab.storage.memory import MemoryStorage
@@ -24,6 +35,7 @@ RUNS, CONTAINERS, POOLS, CLIENTS = ("r1", "r2"), ("c1", "c2", "c3"), (SMALL, LAR
 PLANNED = ("p", "q|x")
 
 tasks = st.integers(0, 6)
+streamed = st.integers(1, 2)
 outputs = st.sampled_from([None, b"", b"small", b"x" * 60, b"y" * 200, b"R1|key|3|5000"])
 kept = st.dictionaries(tasks, st.sampled_from([b"kept", b"also kept"]), max_size=2)
 lease_s = st.sampled_from([LONG_S, LONG_S, LONG_S, -1.0])
@@ -40,6 +52,15 @@ def successors(draw: st.DrawFn) -> tuple[Successor, ...]:
         expected = 70 if task == 14 else 1 + task % 3
         found.append(Successor(task, expected, worker, task != 9 and bool(worker), POOLS[task % 4 == 3]))
     return tuple(found)
+
+
+@st.composite
+def prewarms(draw: st.DrawFn) -> tuple[EmptyInvocations, ...]:
+    """Empty invocations, most often none, that are due at once or never."""
+    return tuple(
+        EmptyInvocations(f"!{number}.{draw(st.integers(0, 1))}", POOLS[number % 2], delay_s, draw(st.integers(1, 2)))
+        for number, delay_s in enumerate(draw(st.lists(st.sampled_from([0.0, 0.0, LONG_S]), max_size=2)))
+    )
 
 
 def normal(value: Any) -> Any:
@@ -103,13 +124,25 @@ class SideBySide(RuleBasedStateMachine):
         planned=st.booleans(),
         dated=st.booleans(),
         events=batches,
+        prewarms=prewarms(),
     )
     def create_run(
-        self, run: str, client: str, sinks: Any, first: Any, pool: str, planned: bool, dated: bool, events: Any
+        self,
+        run: str,
+        client: str,
+        sinks: Any,
+        first: Any,
+        pool: str,
+        planned: bool,
+        dated: bool,
+        events: Any,
+        prewarms: tuple[EmptyInvocations, ...],
     ) -> None:
         starts = (Start("i", pool, tuple(first)), *([Start("p", SMALL)] if planned else []))
         parts = {"s": b"structure " + run.encode(), "f": b"function", "big": b"B" * 500}
-        spec = RunSpec(run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events, dated=dated)
+        spec = RunSpec(
+            run, client, "s", parts, ("s", "f"), tuple(sinks), starts, 150, 2, events, prewarms=prewarms, dated=dated
+        )
         self.both(lambda store: store.renew_client(client, LONG_S))
         self.both(lambda store: store.create_run(spec))
 
@@ -187,6 +220,7 @@ class SideBySide(RuleBasedStateMachine):
         twice=st.booleans(),
         events=batches,
         hold=st.sampled_from(["no", "no", "check", "run", "run"]),
+        empty=prewarms(),
     )
     def complete(
         self,
@@ -200,6 +234,7 @@ class SideBySide(RuleBasedStateMachine):
         twice: bool,
         events: bytes,
         hold: str,
+        empty: tuple[EmptyInvocations, ...],
     ) -> Any:
         must_store, sink, ends, numbered = flags
         self.number += 1
@@ -223,7 +258,10 @@ class SideBySide(RuleBasedStateMachine):
             number,
             hold,
             held_bytes=size % 3,
+            prewarms=empty,
         )
+        if output is None and after and number % 3 == 0 and not must_store:
+            completion = dataclasses.replace(completion, streamed=True)
         answer = self.both(lambda store: store.complete(completion))
         if twice:
             self.both(lambda store: store.complete(completion))
@@ -253,9 +291,33 @@ class SideBySide(RuleBasedStateMachine):
     def wait_ready(self, claim: Claim, task: int, upstreams: list[int]) -> None:
         self.both(lambda store: store.wait_ready(claim, task, upstreams))
 
-    @rule(claim=claims, watched=st.lists(tasks, max_size=4, unique=True))
+    @rule(claim=claims, watched=st.lists(streamed | tasks, max_size=4, unique=True))
     def watch(self, claim: Claim, watched: list[int]) -> None:
         self.both(lambda store: store.watch(claim, watched))
+
+    @rule(claim=claims, task=streamed, producer=claims, position=st.integers(-1, 3))
+    def acknowledge(self, claim: Claim, task: int, producer: Claim, position: int) -> None:
+        acks = {task: (self.key_of(task, producer), position)}
+        self.both(lambda store: store.watch(claim, [task], acks))
+
+    @staticmethod
+    def key_of(task: int, producer: Claim) -> str:
+        return f"{task}-{producer.invocation}-{producer.attempt}"
+
+    @rule(claim=claims, task=streamed, workers=st.sampled_from([("i",), ("p",), ("i", "p")]), only=st.booleans())
+    def offer(self, claim: Claim, task: int, workers: tuple[str, ...], only: bool) -> None:
+        offer = Offer(task, self.key_of(task, claim), 30, 3, workers, only)
+        self.both(lambda store: store.offer(claim, offer))
+
+    @rule(claim=claims, task=streamed, index=st.integers(0, 2))
+    def put_chunk(self, claim: Claim, task: int, index: int) -> None:
+        key, digest = self.key_of(task, claim), b"\x00digest" if index == 2 else b""
+        self.both(lambda store: store.put_chunk(claim, task, key, index, b"chunk", digest))
+        self.both(lambda store: store.get_blob(claim.run, key, index + 1, index))
+
+    @rule(claim=claims, task=streamed, give_up=st.sampled_from([False, False, True]))
+    def flow(self, claim: Claim, task: int, give_up: bool) -> None:
+        self.both(lambda store: store.flow(claim, task, self.key_of(task, claim), give_up))
 
     @rule(container=st.sampled_from(CONTAINERS))
     def hear_the_bell(self, container: str) -> None:
@@ -285,6 +347,7 @@ class SideBySide(RuleBasedStateMachine):
     @rule(claim=claims)
     def stored(self, claim: Claim) -> None:
         self.both(lambda store: store.stored(claim))
+        self.both(lambda store: store.delivered(claim))
 
     @rule(claim=claims, digests=st.lists(st.sampled_from(["s", "f", "big", "none"]), max_size=3))
     def parts(self, claim: Claim, digests: list[str]) -> None:

@@ -15,6 +15,7 @@ from faaslab.trace.events import (
     InvocationRequested,
     OutputKept,
     OutputStored,
+    Prewarmed,
     RunEnded,
     RunSubmitted,
     TaskExecuted,
@@ -345,3 +346,36 @@ def test_importing_events_stays_light() -> None:
     code = code.replace("faaslab.trace.events", "faaslab.trace.trace").replace(", 'faaslab.trace.trace'", "")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_metrics_of_empty_invocations() -> None:
+    """Starts are those of workers with tasks; what was billed to make containers warm in vain is told apart."""
+    warm, cold = {"boot": 1.0}, {"boot": 2.0}
+    events: list[AnyEvent] = [
+        RunSubmitted(T0, "r-1", 1, 0),
+        InvocationRequested(T0, "!.0.0", 1, (), 1024, "prewarm"),
+        InvocationRequested(T0, "!.0.1", 1, (), 1024, "prewarm"),
+        InvocationRequested(T0, "!.1.0", 1, (), 512, "prewarm"),
+        WorkerStarted(T0 + 1.0, "!.0.0", 1, "c-0", 1024, True, T0, 0, 0, warm),
+        WorkerExited(T0 + 1.5, "!.0.0", 1, "c-0", "ended"),
+        WorkerStarted(T0 + 2.0, "!.0.1", 1, "c-1", 1024, True, T0, 0, 0, cold),
+        WorkerExited(T0 + 2.5, "!.0.1", 1, "c-1", "ended"),
+        Prewarmed(T0 + 2.5, "!.1.0", "", 512, "reserved", 2.5),
+        InvocationRequested(T0 + 3.0, "i-0", 1, (0,), 1024),
+        WorkerStarted(T0 + 3.0, "i-0", 1, "c-0", 1024, False, T0 + 3.0),
+        WorkerExited(T0 + 4.0, "i-0", 1, "c-0", "ended"),
+        RunEnded(T0 + 4.0, "finished"),
+    ]
+    metrics = trace_of(events).metrics
+    expected = {
+        "invocations": 4,
+        "workers": 1,
+        "cold_starts": 0,
+        "warm_starts": 1,
+        "prewarms": 3,
+        "prewarms_used": 2,
+        "prewarm_gb_seconds": 4.0,
+        "wasted_prewarm_gb_seconds": 2.5,
+        "gb_seconds": 5.0,
+    }
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)

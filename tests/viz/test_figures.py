@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -8,8 +9,12 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from faaslab.plan import Prewarm
+from faaslab.simulate import simulate_plan
 from faaslab.trace import Trace
 from faaslab.viz import bytes_figure, gantt, makespan_figure, run_table, save_figure
+from tests.plan.dags import FakeDag
+from tests.simulate.scene import Known, plan_of, platform
 from tests.trace.runs import contended, manifest, synthetic, two_workers
 from tests.viz.looking import sticks_out_in, texts
 
@@ -170,3 +175,20 @@ def test_save_figure_refuses_provenance_that_is_not_json(tmp_path: Path) -> None
     with pytest.raises(TypeError):
         save_figure(gantt(synthetic(10, 2)), tmp_path / "x", runs(), {"trace": object()})
     assert list(tmp_path.iterdir()) == []
+
+
+def prewarmed_run() -> Trace:
+    """Return a simulated run of two workers, for the second of which an empty invocation has made a container warm."""
+    dag = FakeDag(((), (0,)))
+    plan = plan_of(dag, ["a", "b"], [1769, 3538])
+    told = replace(plan.instructions, prewarms=(Prewarm(3538), Prewarm(3538, None, 2.0, 2)))
+    return simulate_plan(dag, replace(plan, instructions=told), Known([3.0, 3.0]), platform()).trace()
+
+
+def test_gantt_shows_empty_invocations() -> None:
+    """They have a look of their own, in all charts of workers."""
+    trace = prewarmed_run()
+    assert "prewarm" in texts(gantt(trace))
+    assert "prewarm" not in texts(gantt(Trace.from_events(two_workers(), manifest())))
+    overlay = gantt(trace, planned=trace)
+    assert [text for text in texts(overlay) if text in ("a", "b") or text.startswith("!")] == ["a", "b"]

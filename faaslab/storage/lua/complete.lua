@@ -1,6 +1,6 @@
--- Apply what one finished task changes. ARGV: run, invocation, attempt, container, task, output, has output,
+-- Apply what one finished task changes. ARGV: run, invocation, attempt, container, task, output, has output (2: streamed),
 -- output bytes, started, must store, sink, take, remaining, ends, events, call number, hold, held bytes, number of
--- successors, then for each task, expected, worker, gate, pool; prewarms (`prewarm`). Answers {'ok', stored, ended,
+-- successors, then for each task, expected, worker, gate, pool; prewarms (`prewarm`). Answers {'ok', stored (2: refused), ended,
 -- taken, held, due, n, input pairs... | next...}.
 local run, inv, attempt, c, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local refused, claimed = fenced(run, inv, attempt, c)
@@ -8,6 +8,17 @@ if refused then return refused end
 local started = tonumber(ARGV[9])
 if ARGV[16] ~= '0' and tonumber(ARGV[16]) < tonumber(claimed.number) then
   return {'fenced', 'call ' .. ARGV[16] .. ' of ' .. inv .. ' was overtaken by call ' .. claimed.number}
+end
+
+if ARGV[7] == '2' then
+  local flow = flow_of(run, task)
+  local state = flow and flow_state(run, flow)
+  if flow then keep_flow(run, task, flow) end
+  if not flow or not flow.instead or state[4] < flow.chunks then
+    publish(run, ARGV[16] ~= '0' and ARGV[16] == claimed.number and '' or ARGV[15])
+    set(run, inv, 'n', ARGV[16])
+    return {'ok', 2, 0, '', '', '', 0}
+  end
 end
 
 local take, ends, successors = tonumber(ARGV[12]), ARGV[14] == '1', tonumber(ARGV[19])
@@ -113,6 +124,7 @@ if others and #taken > 0 then
   end
 end
 
+if ARGV[7] == '2' and not again then call('SADD', R(run, 'streamed'), task) end
 local stored = 0
 local sink = ARGV[11] == '1'
 if ARGV[7] == '1' and (ARGV[10] == '1' or sink or others) then

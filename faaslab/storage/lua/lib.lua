@@ -40,6 +40,9 @@
 --                           b(ell: last attempt that watched anything)
 --   watch           hash    task that is not stored -> "<invocation>|<attempt>|<container>" of who watches it, a line each
 --   dates           hash    task -> the second at which its output was stored, if the run is dated
+--   flows           hash    task -> packed stream of its output: key, nbytes, chunks, written, digest, freed, instead,
+--                           producer ("<invocation>|<attempt>|<container>"), acked (consumer, the same, -> chunks)
+--   streamed        set     tasks whose outputs were streamed to all who needed them
 --   tries           hash    task -> failed attempts
 --   begun           hash    impure task -> attempt that began it
 --   blobs           set     keys of blob chunks
@@ -164,18 +167,97 @@ local function push(c, ...) call('XADD', L .. 'inbox:' .. c, 'MAXLEN', INBOX, '*
 -- The bell is a hint, and one unheard ring says as much as many.
 local function ring(c) call('XADD', L .. 'bell:' .. c, 'MAXLEN', 1, '*', 'b', '') end
 
+-- Whether "<invocation>|<attempt>|<container>" is active, has ended, or is gone: in another attempt. And its parts.
+local function condition(run, line)
+  local inv, attempt, c = string.match(line, '^(.*)|(%d+)|([^|]*)$')
+  local got = get(run, inv, 'sac')
+  if got[2] ~= attempt then return 'gone', inv, c end
+  if got[1] == 'assigned' and got[3] == c then return 'active', inv, c end
+  return got[1] == 'ended' and 'ended' or 'gone', inv, c
+end
+
+local function ring_if_active(run, line)
+  local how, _, c = condition(run, line)
+  if how == 'active' then ring(c) end
+end
+
 -- Record when a task was stored, and tell whoever watches it.
 local function stored_now(run, task, claimed)
   if claimed.dated then call('HSET', R(run, 'dates'), task, seconds(NOW)) end
   if not claimed.watched then return end
   local watchers = call('HGET', R(run, 'watch'), task)
   if not watchers then return end
-  for line in string.gmatch(watchers, '[^\n]+') do
-    local inv, attempt, c = string.match(line, '^(.*)|(%d+)|([^|]*)$')
-    local got = get(run, inv, 'sac')
-    if got[1] == 'assigned' and got[2] == attempt and got[3] == c then ring(c) end
-  end
+  for line in string.gmatch(watchers, '[^\n]+') do ring_if_active(run, line) end
   call('HDEL', R(run, 'watch'), task)
+end
+
+-- The stream of a task's output, nil if there is none (of that key).
+local function flow_of(run, task, key)
+  local packed = call('HGET', R(run, 'flows'), task)
+  if not packed then return nil end
+  local flow = cmsgpack.unpack(packed)
+  if key and flow.key ~= key then return nil end
+  return flow
+end
+
+local function keep_flow(run, task, flow) call('HSET', R(run, 'flows'), task, cmsgpack.pack(flow)) end
+
+local function chunk_key(run, key, index) return R(run, 'blob:' .. key .. ':' .. index) end
+
+-- Drop chunks of a stream, numbers `first` to `last`.
+local function free_chunks(run, flow, first, last)
+  for index = first, last do
+    local name = chunk_key(run, flow.key, index)
+    call('UNLINK', name)
+    call('SREM', R(run, 'blobs'), name)
+  end
+end
+
+-- What the producer of a stream is told; whether it need not be stored may turn out here.
+local function flow_state(run, flow)
+  local consumers, least = 0, nil
+  for line, position in pairs(flow.acked) do
+    local how = condition(run, line)
+    if position < 0 or how == 'gone' or (how == 'ended' and position < flow.chunks) then
+      flow.instead = false
+    else
+      consumers = consumers + 1
+      if not least or position < least then least = position end
+    end
+  end
+  return {'ok', consumers, flow.instead and 1 or 0, least or 0, flow.freed}
+end
+
+-- A consumer has the first chunks of a stream; what all have goes if nothing is to be stored.
+local function acknowledge(run, line, task, key, position)
+  local flow = flow_of(run, task, key)
+  if not flow then return end
+  local before = flow.acked[line] or -1
+  if before >= 0 then flow.acked[line] = position < 0 and position or math.max(position, before) end
+  local least
+  for _, other in pairs(flow.acked) do
+    if not least or other < least then least = other end
+  end
+  if not flow.instead or least < 0 then
+    flow.instead = false
+  elseif least > flow.freed then
+    free_chunks(run, flow, flow.freed, least - 1)
+    flow.freed = least
+  end
+  if position == flow.chunks then
+    -- Another attempt need not offer it to this one again.
+    local others = {}
+    for other in string.gmatch(call('HGET', R(run, 'watch'), task) or '', '[^\n]+') do
+      if other ~= line then others[#others + 1] = other end
+    end
+    if #others > 0 then
+      call('HSET', R(run, 'watch'), task, table.concat(others, '\n'))
+    else
+      call('HDEL', R(run, 'watch'), task)
+    end
+  end
+  keep_flow(run, task, flow)
+  ring_if_active(run, flow.producer)
 end
 
 -- Have an invocation dispatched later; whoever sweeps hears of it if nothing else is due before.
@@ -598,7 +680,11 @@ local function store_kept(run, inv, at, claimed)
   local count = tonumber(ARGV[at])
   for i = 1, count do
     local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
-    if call('HSETNX', R(run, 'out'), task, output) == 1 then
+    local flow = watched and flow_of(run, task)
+    -- What is stored must have arrived: the producer of a stream may not have told yet, and then it will store it.
+    local told = not flow or string.match(flow.producer, '^(.*)|%d+|[^|]*$') == inv
+      or call('SISMEMBER', R(run, 'streamed'), task) == 1
+    if told and call('HSETNX', R(run, 'out'), task, output) == 1 then
       local large = string.sub(output, 1, 3) == 'R1|' and string.match(output, '|(%d+)$')
       event({type = 'OutputStored', at_s = NOW, task = tonumber(task), invocation = inv,
         bytes = tonumber(large or #output)})
@@ -613,7 +699,7 @@ local function delete_run(run)
   for _, task in ipairs(call('SMEMBERS', R(run, 'wide'))) do call('UNLINK', R(run, 'in:' .. task)) end
   for _, task in ipairs(call('SMEMBERS', R(run, 'heldin'))) do call('UNLINK', R(run, 'held:' .. task)) end
   for _, name in ipairs({'meta', 'error', 'parts', 'out', 'next', 'wide', 'inv', 'tries', 'begun', 'blobs', 'cuts',
-    'events', 'watch', 'dates', 'heldin', 'holds'}) do
+    'events', 'watch', 'dates', 'flows', 'streamed', 'heldin', 'holds'}) do
     call('UNLINK', R(run, name))
   end
   for _, c in ipairs(call('HKEYS', L .. 'containers')) do call('SREM', L .. 'known:' .. c, 'run:' .. run) end
