@@ -464,10 +464,12 @@ class WorkerMachine:
     def _not_stored(self, task: int, upstream: int) -> Steps:
         """Have an output that has arrived at a task and is not stored.
 
-        An attempt of this worker that died had a copy of its own, or it was streamed to one: it is made here.
+        An attempt of this worker that died had a copy of its own, or it was streamed to one: it is made here, and so is
+        what only its own worker had of its inputs.
         """
         dag = self._dag
-        if dag.options(upstream).pure and (dag.duplicable(upstream) or dag.streams(upstream)):
+        expected = dag.duplicable(upstream) or dag.streams(upstream) or task not in self._wanted
+        if expected and dag.options(upstream).pure:
             yield from self._copy(upstream, task, lost=True)
         else:
             yield from self._output_lost(upstream)
