@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from faaslab.client.run import Run
-from faaslab.trace.events import AnyEvent, RunEnded, TaskExecuted
+from faaslab.trace.events import AnyEvent, RunEnded, TaskDuplicated, TaskExecuted
 
 DELAY_S = 0.5
 """Runs shorter than this show none."""
@@ -34,7 +34,7 @@ def show(run: Run) -> None:
     seen: set[int] = set()
 
     def update(event: AnyEvent) -> None:
-        if isinstance(event, TaskExecuted) and event.task not in seen:
+        if isinstance(event, TaskExecuted | TaskDuplicated) and event.task not in seen:
             seen.add(event.task)
             bar.update()
         elif isinstance(event, RunEnded):

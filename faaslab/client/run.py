@@ -24,7 +24,15 @@ from faaslab.protocol.messages import RunStatus
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.storage import Storage
 from faaslab.trace.dilation import to_virtual
-from faaslab.trace.events import AnyEvent, RunEnded, RunSubmitted, TaskExecuted, TaskLogged, decode_events
+from faaslab.trace.events import (
+    AnyEvent,
+    RunEnded,
+    RunSubmitted,
+    TaskDuplicated,
+    TaskExecuted,
+    TaskLogged,
+    decode_events,
+)
 from faaslab.trace.manifest import Manifest, git_commit
 
 if TYPE_CHECKING:
@@ -130,7 +138,7 @@ class Run:
     @property
     def done_tasks(self) -> int:
         """How many tasks have been executed so far."""
-        return len({event.task for event in list(self._events) if isinstance(event, TaskExecuted)})
+        return len({event.task for event in list(self._events) if isinstance(event, TaskExecuted | TaskDuplicated)})
 
     @property
     def trace(self) -> "Trace":

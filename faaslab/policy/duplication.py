@@ -1,16 +1,15 @@
-"""Whether a worker that waits for an input should compute it itself: when that is predicted to be clearly sooner."""
+"""When a worker that waits for an output computes it itself (task duplication)."""
 
-LEAD = 0.9
-"""Part of what is left to wait that the own computation may take: predictions are not more exact than that, and what
-comes about as soon by itself costs nothing."""
+MARGIN_S = 0.02
+"""A copy has to be predicted to be sooner by more than this: a few store calls, which the times leave out."""
 
 
-def is_sooner(own_s: float, expected_s: float, elapsed_s: float) -> bool:
-    """Return whether computing a task takes clearly less than waiting for its output.
+def pays(own_s: float, expected_s: float, since_s: float) -> bool:
+    """Return whether a worker that has nothing else to do should compute an output that it waits for.
 
     Args:
-        own_s: Predicted time of computing it; this and the next as in ``plan.Duplicate``.
-        expected_s: Predicted time from when its inputs were stored until its output is there without that.
-        elapsed_s: How long ago its inputs were stored.
+        own_s: Predicted time to fetch the inputs and execute the task here.
+        expected_s: Predicted time from when its inputs are all stored until the output, made elsewhere, is here.
+        since_s: How long the inputs have all been stored.
     """
-    return own_s < LEAD * (expected_s - elapsed_s)
+    return own_s + MARGIN_S < expected_s - since_s

@@ -163,10 +163,7 @@ class OutputHeld(Event, frozen=True):
 
 
 class TaskDuplicated(Event, frozen=True):
-    """A worker executed a task of another one, rather than wait for its output or since that is nowhere any more.
-
-    It has a copy of the output to itself, which is never stored.
-    """
+    """A worker executed a task of another one for its own tasks only; it does not store the output."""
 
     task: int
     invocation: str
@@ -176,6 +173,8 @@ class TaskDuplicated(Event, frozen=True):
     cpu_s: float
     input_bytes: int
     output_bytes: int
+    lost: bool = False
+    """Whether it did not do so rather than wait: the output had arrived, but only a worker had it which died."""
 
 
 class TaskSkipped(Event, frozen=True):

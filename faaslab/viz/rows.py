@@ -15,6 +15,9 @@ from faaslab.viz.theme import (
     CONTENDED,
     CONTENDED_COLOR,
     CONTENDED_HATCH,
+    COPY,
+    COPY_COLOR,
+    COPY_HATCH,
     LINE_IN,
     PHASE_COLORS,
     PHASE_HATCHES,
@@ -37,10 +40,10 @@ _HATCH_ROW_IN = 0.1
 """Height below which hatches only blur."""
 OTHER = "other"
 """A worker from launch to end; what no other bar covers is the engine's own time."""
-_KINDS = PHASE_LABELS | {CONTENDED: "execute, contended", PREWARM: "prewarm", OTHER: "other"}
-_COLORS = PHASE_COLORS | {CONTENDED: CONTENDED_COLOR, PREWARM: PREWARM_COLOR}
-_HATCHES = PHASE_HATCHES | {CONTENDED: CONTENDED_HATCH, PREWARM: PREWARM_HATCH}
-_DRAW_ORDER = (OTHER, PREWARM, "wait", "startup", "store", "fetch", "exec", CONTENDED)
+_KINDS = PHASE_LABELS | {CONTENDED: "execute, contended", COPY: "execute a copy", PREWARM: "prewarm", OTHER: "other"}
+_COLORS = PHASE_COLORS | {CONTENDED: CONTENDED_COLOR, COPY: COPY_COLOR, PREWARM: PREWARM_COLOR}
+_HATCHES = PHASE_HATCHES | {CONTENDED: CONTENDED_HATCH, COPY: COPY_HATCH, PREWARM: PREWARM_HATCH}
+_DRAW_ORDER = (OTHER, PREWARM, "wait", "startup", "store", "fetch", "exec", CONTENDED, COPY)
 """What tells more is drawn over what tells less."""
 _PALE = 0.4
 
@@ -188,7 +191,7 @@ def _bars(records: Records, place: Place) -> dict[str, list[tuple[float, float, 
         bars.setdefault(OTHER, []).append(whole)
         for phase, begin_s, end_s, task in worker.intervals:
             attempt = attempts.get((worker.invocation, worker.attempt, task)) if phase == "exec" else None
-            kind = CONTENDED if attempt and attempt.contended else phase
+            kind = COPY if attempt and attempt.duplicate else CONTENDED if attempt and attempt.contended else phase
             bars.setdefault(kind, []).append((row, begin_s - start_s, end_s - start_s))
     return bars
 

@@ -38,6 +38,11 @@ CONTENDED = "contended"
 CONTENDED_COLOR = "#cc78bc"
 CONTENDED_HATCH = "xxxx"
 
+COPY = "copy"
+"""An execution of another worker's task, by one that would have waited for its output."""
+COPY_COLOR = "#ece133"
+COPY_HATCH = "----"
+
 PREWARM = "prewarm"
 """An empty invocation: no task ran in it."""
 PREWARM_COLOR = "#fbafe4"

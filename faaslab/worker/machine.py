@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import Fenced, PayloadError, StorageError
-from faaslab.policy.duplication import is_sooner
+from faaslab.policy.duplication import pays
 from faaslab.policy.recovery import lost_work, unfinished
 from faaslab.policy.successors import Arrivals, Onward, Waiting, announced, onward
 from faaslab.protocol.messages import (
@@ -673,13 +673,14 @@ class WorkerMachine:
         asked = dict.fromkeys(v for u in candidates for v in dag.upstreams(u))
         run_began_s, stored_s = yield Call("look", (self._claim, tuple(asked)))
         now_s, chosen, longest_s = self._container.now_s(), None, 0.0
+        dilation = self._container.settings.dilation
         for u, (own_s, expected_s) in candidates.items():
             upstreams = dag.upstreams(u)
             if any(v not in stored_s and v not in self._kept for v in upstreams):
                 continue
-            elapsed_s = now_s - max((stored_s.get(v, now_s) for v in upstreams), default=run_began_s)
-            if is_sooner(own_s, expected_s, elapsed_s) and expected_s - elapsed_s > longest_s:
-                chosen, longest_s = u, expected_s - elapsed_s
+            since_s = (now_s - max((stored_s.get(v, now_s) for v in upstreams), default=run_began_s)) / dilation
+            if pays(own_s, expected_s, since_s) and expected_s - since_s > longest_s:
+                chosen, longest_s = u, expected_s - since_s
         return chosen
 
     def _compute_spare(self, task: int) -> Steps:
@@ -715,14 +716,17 @@ class WorkerMachine:
                 outcome.cpu_s,
                 input_bytes,
                 payload.nbytes,
+                task in self._copies,
             )
         )
 
     def _is_wanted(self, task: int) -> Generator[Action, Any, bool]:
         """Whether anybody needs a task, all of whose consumers may have computed it themselves."""
+        dag = self._dag
         if task in self._silent or self._visible(task) or self._consumers(task):
             return True
-        dag = self._dag
+        if any(dag.assigned_to(successor) is None for successor in dag.successors(task)):
+            return True
         return (yield from self._lack(task, [announced(dag, self._arrivals, s) for s in dag.successors(task)]))
 
     def _lack(self, task: int, waiting: Sequence[Waiting]) -> Generator[Action, Any, bool]:
@@ -737,9 +741,10 @@ class WorkerMachine:
         self._prewarm_after(task)
         self._kept.release(task, upstreams)
         self._wanted.discard(task)
-        if self._shelf is not None:
-            for upstream in upstreams:
-                if not self._consumers(upstream):
+        for upstream in upstreams:
+            if not self._consumers(upstream):
+                self._inputs.pop(upstream, None)
+                if self._shelf is not None:
                     self._shelf.take(upstream)
         return (yield from self._flush())
 

@@ -162,6 +162,8 @@ def test_metrics() -> None:
         "dag_bytes": 700,
         "dag_wire_bytes": 700,
         "tasks": 3,
+        "duplicates": 0,
+        "skipped_tasks": 0,
         "failed_attempts": 1,
         "repeated_exec_s": 2.0,
         "exec_s": 6.0,
