@@ -168,10 +168,13 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def look(self, claim: Claim, tasks: Sequence[int]) -> tuple[float, dict[int, float]]:
-        """Return when the run began, and when those of some outputs that are stored came to be.
+    def look(self, claim: Claim, tasks: Sequence[int], inputs: Sequence[int]) -> tuple[float, dict[int, float]]:
+        """Return when the run began, and when those outputs came to be that are stored; the run has to be ``timed``.
 
-        When one of the others is stored, the caller's inbox gets ``News``, once. Only a run that is ``timed`` can tell.
+        Args:
+            claim: Who asks.
+            tasks: Whose outputs it could compute itself.
+            inputs: What these need; when one that is not stored yet is, the caller's inbox gets ``News``, once.
         """
 
     @abstractmethod

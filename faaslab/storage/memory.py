@@ -528,15 +528,15 @@ class MemoryStorage(Storage):
                 return None
             return str(self._containers[container].rings)
 
-    def look(self, claim: Claim, tasks: Sequence[int]) -> tuple[float, dict[int, float]]:
+    def look(self, claim: Claim, tasks: Sequence[int], inputs: Sequence[int]) -> tuple[float, dict[int, float]]:
         """See ``Storage``."""
         with self._changed:
             run, _ = self._check(claim)
-            for task in tasks:
+            for task in inputs:
                 if task not in run.outputs:
                     watcher = (claim.invocation, claim.attempt, claim.container)
                     run.looked.setdefault(task, {})[watcher] = None
-            return run.began_s, {task: run.stored_s[task] for task in tasks if task in run.stored_s}
+            return run.began_s, {task: run.stored_s[task] for task in (*tasks, *inputs) if task in run.stored_s}
 
     def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:
         """See ``Storage``."""

@@ -440,9 +440,9 @@ class RedisStorage(Storage):
         entries = self._read(f"{self._prefix}bell:{container}", cursor, wait_s, 1)
         return entries[0][0].decode() if entries else None
 
-    def look(self, claim: Claim, tasks: Sequence[int]) -> tuple[float, dict[int, float]]:
+    def look(self, claim: Claim, tasks: Sequence[int], inputs: Sequence[int]) -> tuple[float, dict[int, float]]:
         """See ``Storage``."""
-        _, began_s, *told = self._claimed("look", claim, _csv(tasks))
+        _, began_s, *told = self._claimed("look", claim, _csv(tasks), _csv(inputs))
         return float(began_s), {int(told[i]): float(told[i + 1]) for i in range(0, len(told), 2)}
 
     def needed(self, claim: Claim, task: int, successors: Sequence[int]) -> bool:

@@ -671,12 +671,12 @@ class WorkerMachine:
         if not candidates:
             return None
         asked = dict.fromkeys(v for u in candidates for v in dag.upstreams(u))
-        run_began_s, stored_s = yield Call("look", (self._claim, tuple(asked)))
+        run_began_s, stored_s = yield Call("look", (self._claim, tuple(candidates), tuple(asked)))
         now_s, chosen, longest_s = self._container.now_s(), None, 0.0
         dilation = self._container.settings.dilation
         for u, (own_s, expected_s) in candidates.items():
             upstreams = dag.upstreams(u)
-            if any(v not in stored_s and v not in self._kept for v in upstreams):
+            if u in stored_s or any(v not in stored_s and v not in self._kept for v in upstreams):
                 continue
             since_s = (now_s - max((stored_s.get(v, now_s) for v in upstreams), default=run_began_s)) / dilation
             if pays(own_s, expected_s, since_s) and expected_s - since_s > longest_s:

@@ -24,19 +24,19 @@ class TwiceConformance(TaskConformance):
         scene.start(timed("w", "p"))
         looking, maker = scene.worker("w"), scene.worker("p")
         scene.done(maker, 1, must_store=True, remaining=(2,))
-        began_s, stored_s = scene.store.look(looking, [1, 2, 3])
+        began_s, stored_s = scene.store.look(looking, [3], [1, 2])
         assert before_s <= began_s + 1e-6
         assert began_s <= stored_s[1] <= scene.store.now_s()
         assert list(stored_s) == [1]
         scene.store.suspend(Suspension(maker, 8, {2: b"kept"}))
-        assert set(scene.store.look(looking, [1, 2, 3])[1]) == {1, 2}
+        assert set(scene.store.look(looking, [3], [1, 2])[1]) == {1, 2}
 
     def test_only_a_timed_run_remembers(self, scene: Scene) -> None:
         """Others need not pay for it."""
         scene.start(spec(starts=starts(2)))
         looking = scene.worker("w")
         scene.done(scene.worker("p"), 1, must_store=True)
-        assert scene.store.look(looking, [1])[1] == {}
+        assert scene.store.look(looking, [], [1])[1] == {}
 
     def test_who_looks_is_told(self, scene: Scene) -> None:
         """Once for each, when it is stored; what is stored already is not told of."""
@@ -44,7 +44,7 @@ class TwiceConformance(TaskConformance):
         looking, maker = scene.worker("w"), scene.worker("p")
         scene.done(maker, 1, must_store=True, remaining=(2,))
         for _ in range(2):
-            scene.store.look(looking, [1, 2])
+            scene.store.look(looking, [3], [1, 2])
         assert scene.inbox("w") == []
         scene.done(maker, 3, must_store=True, remaining=(2,))
         assert scene.inbox("w") == []
@@ -56,7 +56,7 @@ class TwiceConformance(TaskConformance):
         """Not another attempt in the same container either."""
         scene.start(timed("w", "p"))
         looking, maker = scene.worker("w"), scene.worker("p")
-        scene.store.look(looking, [2])
+        scene.store.look(looking, [], [2])
         if gone == "removed":
             scene.store.remove("w", "killed")
         else:
@@ -64,7 +64,7 @@ class TwiceConformance(TaskConformance):
         scene.done(maker, 2, must_store=True, remaining=(3,))
         assert scene.inbox("w") == []
         with pytest.raises(Fenced):
-            scene.store.look(looking, [2])
+            scene.store.look(looking, [], [2])
         with pytest.raises(Fenced):
             scene.store.needed(looking, 2, [8])
 
@@ -112,7 +112,7 @@ class TwiceConformance(TaskConformance):
         """Nothing is left."""
         scene.start(timed("w", "p"))
         looking, maker = scene.worker("w"), scene.worker("p")
-        scene.store.look(looking, [2])
+        scene.store.look(looking, [], [2])
         scene.done(maker, 1, must_store=True, remaining=(2,))
         scene.store.delete_run("run")
         assert scene.store.leftovers() == []

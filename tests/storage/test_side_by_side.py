@@ -326,9 +326,9 @@ class SideBySide(RuleBasedStateMachine):
 
         self.both(heard)
 
-    @rule(claim=claims, looked=st.lists(tasks, max_size=4, unique=True))
-    def look(self, claim: Claim, looked: list[int]) -> None:
-        self.both(lambda store: sorted(store.look(claim, looked)[1]))
+    @rule(claim=claims, mine=st.lists(tasks, max_size=2), looked=st.lists(tasks, max_size=4, unique=True))
+    def look(self, claim: Claim, mine: list[int], looked: list[int]) -> None:
+        self.both(lambda store: sorted(store.look(claim, mine, looked)[1]))
 
     @rule(claim=claims, task=tasks, after=st.lists(st.integers(7, 14), max_size=3))
     def needed(self, claim: Claim, task: int, after: list[int]) -> None:

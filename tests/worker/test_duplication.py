@@ -215,3 +215,25 @@ def test_whoever_had_the_only_copy_dies() -> None:
         assert len(started) == len(set(started))
         remade.add(tuple((event.invocation, event.attempt) for event in run.of(TaskDuplicated)))
     assert (("c0", 1), ("c0", 2)) in remade
+
+
+def test_what_is_there_already_is_not_computed() -> None:
+    """Though another input of the same task is still waited for."""
+    first = seed(3)
+    slow, large = busy(first), made(LARGE, first)
+    dag = DAG(joined(use(busy(first), large, made(1, slow))), name="there")
+    workers = {
+        "seed#0": "s",
+        "busy#0": "q",
+        "made#0": "p",
+        "busy#1": "c0",
+        "made#1": "q",
+        "use#0": "c0",
+        "joined#0": "s",
+    }
+    plan = Plan.for_dag(dag, "by hand", [Assignment(workers[name], SIZE_MIB) for name in dag.ids])
+    told = Instructions(duplicates=(Duplicate(dag.index_of("made#0"), "c0", 0.0, 100.0),))
+    durations = DURATIONS | {"busy#0": 9.0, "busy#1": 6.0}
+    run = run_on(VirtualLauncher(0, replace(MODEL, durations_s=durations)), dag, replace(plan, instructions=told))
+    assert run.value == [3 + 3 * LARGE + 3]
+    assert run.of(TaskDuplicated) == []

@@ -689,7 +689,7 @@ local function store_kept(run, inv, at, claimed)
   local count = tonumber(ARGV[at])
   for i = 1, count do
     local task, output = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
-    local flow = watched and flow_of(run, task)
+    local flow = claimed.watched and flow_of(run, task)
     -- What is stored must have arrived: the producer of a stream may not have told yet, and then it will store it.
     local told = not flow or string.match(flow.producer, '^(.*)|%d+|[^|]*$') == inv
       or call('SISMEMBER', R(run, 'streamed'), task) == 1

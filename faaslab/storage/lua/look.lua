@@ -1,16 +1,20 @@
--- When the run began, and when those of some outputs that are stored came to be; who asks is told of the others. ARGV:
--- run, invocation, attempt, container, tasks. Answers {'ok', began, task, second, ...}.
+-- When the run began, and when those outputs came to be that are stored; who asks is told of other inputs. ARGV: run,
+-- invocation, attempt, container, tasks, inputs. Answers {'ok', began, task, second, ...}.
 local run, inv, attempt, c = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local refused = fenced(run, inv, attempt, c)
 if refused then return refused end
 
 local reply, line = {'ok', call('HGET', R(run, 'meta'), 'began')}, inv .. '|' .. attempt .. '|' .. c
-for _, task in ipairs(split(ARGV[5])) do
+local function seen(task)
   local at = call('HGET', R(run, 'stored'), task)
-  if at then
-    reply[#reply + 1] = task
-    reply[#reply + 1] = at
-  elseif call('HEXISTS', R(run, 'out'), task) == 0 then
+  if not at then return call('HEXISTS', R(run, 'out'), task) == 1 end
+  reply[#reply + 1] = task
+  reply[#reply + 1] = at
+  return true
+end
+for _, task in ipairs(split(ARGV[5])) do seen(task) end
+for _, task in ipairs(split(ARGV[6])) do
+  if not seen(task) then
     local looking = call('HGET', R(run, 'looks'), task)
     if not looking then
       call('HSET', R(run, 'looks'), task, line)
