@@ -22,7 +22,8 @@ from faaslab.protocol.messages import Invocation, Message, Retire, size_of_pool
 from faaslab.protocol.payload import Codec
 from faaslab.protocol.wire import WorkerDag, load_part
 from faaslab.worker.actions import Action, Call, ContainerSettings, Listen, Sleep, Wait
-from faaslab.worker.machine import Steps, WorkerMachine
+from faaslab.worker.machine import WorkerMachine
+from faaslab.worker.served import Steps
 
 DAGS_KEPT = 4
 """Decoded DAGs that a warm container holds on to."""

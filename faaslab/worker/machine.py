@@ -9,52 +9,31 @@
 Whatever the store answers ``Fenced`` to is dropped: somebody else owns it now.
 """
 
-from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from faaslab.errors import Fenced, PayloadError, StorageError
+from faaslab.errors import StorageError
 from faaslab.policy.duplication import pays
 from faaslab.policy.recovery import lost_work, unfinished
-from faaslab.policy.successors import Arrivals, Onward, Waiting, announced, onward
+from faaslab.policy.successors import Onward, Waiting, announced, onward
 from faaslab.protocol.messages import (
     EMPTY,
     RUN_TIME,
-    Claim,
     Completion,
-    EmptyInvocations,
     Failure,
     Invocation,
-    News,
-    Offer,
     Reply,
-    Successor,
     Suspension,
     YieldRequest,
-    empty_name,
-    pool_of,
 )
 from faaslab.protocol.payload import (
-    Codec,
     Payload,
-    Reference,
-    cut,
-    join,
-    mark_own,
     output_bytes,
-    read_own,
-    read_reference,
-    run_key,
 )
-from faaslab.protocol.report import ErrorReport, printable
-from faaslab.protocol.wire import WorkerDag
+from faaslab.protocol.report import ErrorReport
 from faaslab.trace.events import (
-    AnyEvent,
     InputFetched,
-    OutputHeld,
-    OutputKept,
-    OutputStreamed,
     Prewarmed,
     TaskDuplicated,
     TaskExecuted,
@@ -63,62 +42,15 @@ from faaslab.trace.events import (
     TaskStarted,
     WorkerStarted,
     WorkerWaited,
-    encode_events,
 )
-from faaslab.worker.actions import Action, Assist, Await, Call, Execute, Outcome, Sleep, Turn
-from faaslab.worker.assistant import Assistant
-from faaslab.worker.kept import HELD, Kept
-from faaslab.worker.shelf import MEMORY_PART, Fetched, Shelf
-from faaslab.worker.streaming import Producer, pieces_of
-
-if TYPE_CHECKING:
-    from faaslab.worker.container import Container
-
-Steps = Generator[Action, Any, Any]
-
-FLUSH_EVENTS = 256
-FLUSH_S = 0.5
-"""A worker that needs no store call for a while reports its events after so many, or so long."""
+from faaslab.worker.actions import Action, Call, Execute, Outcome, Sleep, Turn
+from faaslab.worker.inputs import Inputs
+from faaslab.worker.outputs import Outputs, OwnFailed
+from faaslab.worker.served import Steps, words
 
 
-@dataclass(slots=True)
-class _Held:
-    """An output that is not stored yet: for whom it is, and what the policy says of it (``policy.successors.Onward``).
-
-    ``kept``: it has been reported as kept.
-    """
-
-    waiting: list[Waiting]
-    late: int
-    wait_s: float
-    kept: bool = False
-
-
-class WorkerMachine:
+class WorkerMachine(Inputs, Outputs):
     """One invocation in a container."""
-
-    def __init__(self, container: "Container", invocation: Invocation) -> None:
-        self._container = container
-        self._invocation = invocation
-        self._claim: Claim = invocation.claim(container.settings.container)
-        self._key = (invocation.run, invocation.invocation)
-        self._codec = Codec(run_key(container.settings.secret, invocation.run))
-        self._kept = Kept(self._codec, self._undo)
-        self._inputs: dict[int, bytes] = dict(invocation.inputs)
-        self._events: list[AnyEvent] = []
-        self._flushed_s = container.now_s()
-        self._dag: WorkerDag
-        self._arrivals: Arrivals
-        self._planned: str | None = None
-        self._todo: deque[int] = deque()
-        self._wanted: set[int] = set()
-        self._held: dict[int, _Held] = {}
-        self._silent: frozenset[int] = frozenset()
-        self._prewarms: tuple[EmptyInvocations, ...] = ()
-        self._copies: set[int] = set()
-        self._given_up: set[int] = set()
-        self._turned_to = -1
-        self._shelf: Shelf | None = None
 
     def serve(self) -> Generator[Action, Any, Invocation | None]:
         """Run the invocation to its end; returns the next one if the store had one waiting.
@@ -220,77 +152,6 @@ class WorkerMachine:
         delivered: frozenset[int] = (yield Call("delivered", (self._claim,))) if dag.has_streams else frozenset()
         return unfinished(dag, invocation.invocation, sinks, stored, invocation.tasks, owned, delivered)
 
-    def _is_planned(self, task: int) -> bool:
-        """Whether a task is on this worker's own list."""
-        return self._planned is not None and self._dag.assigned_to(task) == self._planned
-
-    def _remaining(self, *first: int) -> tuple[int, ...]:
-        """Return the tasks that another attempt has to start from, beside its own list.
-
-        Tasks whose outputs are held are among them: what they lead to is missing again if this worker dies. What is
-        run again silently is left out: that attempt finds out itself what it needs, and announces none of it.
-        """
-        tasks = dict.fromkeys((*first, *self._todo, *self._held))
-        return tuple(task for task in tasks if task not in self._silent and not self._is_planned(task))
-
-    def _visible(self, task: int) -> bool:
-        """Whether an output has to be stored whoever needs it."""
-        dag = self._dag
-        return dag.is_sink(task) or dag.store_all or not dag.options(task).pure
-
-    # -- the assistant --------------------------------------------------------------------------------------------
-
-    def _call_assistant(self) -> Steps:
-        """Have inputs of future tasks fetched or received besides, where the plan says so and the driver can."""
-        if self._planned is None:
-            return
-        dag, own, wanted = self._dag, set(self._dag.order(self._planned)), dict[int, bool | None]()
-        for place, task in enumerate(self._todo):
-            for upstream in dag.upstreams(task):
-                if upstream not in own and upstream not in self._inputs:
-                    # Where an earlier task takes it, that is the one which decides; inputs of the first are there.
-                    wanted.setdefault(upstream, dag.preloads(task) if place else None)
-        later = {u: preload for u, preload in wanted.items() if preload is not None}
-        tasks = {u: preload for u, preload in later.items() if preload or dag.streams(u)}
-        if not tasks:
-            return
-        limit_bytes = MEMORY_PART * self._container.size_mib * 2**20
-        shelf = Shelf(tasks, limit_bytes, lambda: self._kept.total_bytes)
-        if (yield Assist(Assistant(self._container, self._claim, shelf).life(), shelf)):
-            self._shelf = shelf
-
-    def _from_shelf(self, upstream: int) -> Generator[Action, Any, Fetched | None]:
-        """Return what was fetched beforehand, once it is here; None: it has to be fetched."""
-        shelf = self._shelf
-        if shelf is None:
-            return None
-        while True:
-            version = shelf.version
-            if shelf.error is not None:
-                raise shelf.error
-            if not shelf.under_way(upstream):
-                return shelf.take(upstream)
-            yield Await(shelf, version, self._container.settings.wait_slice_s)
-
-    def _stop_receiving(self) -> None:
-        """Have the assistant acknowledge nothing any more that nobody else has: what it has is about to be stored."""
-        if self._shelf is not None:
-            self._shelf.stop()
-
-    def _dismiss(self) -> Steps:
-        """Send the assistant away; nothing of it is left afterwards."""
-        shelf = self._shelf
-        if shelf is None:
-            return
-        shelf.close()
-        while True:
-            version = shelf.version
-            if shelf.error is not None:
-                raise shelf.error
-            if shelf.ended:
-                return
-            yield Await(shelf, version, self._container.settings.wait_slice_s)
-
     # -- one task -------------------------------------------------------------------------------------------------
 
     def _task(self, task: int) -> Generator[Action, Any, Reply | None]:
@@ -363,12 +224,12 @@ class WorkerMachine:
         if outcome.logs or outcome.dropped_bytes:
             self._event(TaskLogged(now_s, task, self._claim.invocation, outcome.logs, outcome.dropped_bytes))
         if outcome.error is not None:
-            raise _Broken("raised", _words(outcome.error) + _cure(outcome.error), outcome)
+            raise _Broken("raised", words(outcome.error) + _cure(outcome.error), outcome)
         try:
             payload = self._codec.dumps(outcome.value)
         except Exception as error:  # whatever a user's __reduce__ raises means the same
             kind = type(outcome.value).__name__
-            message = f"its result, a {kind}, can't be serialized: {_words(error)}"
+            message = f"its result, a {kind}, can't be serialized: {words(error)}"
             raise _Broken("serialization", message, Outcome(error=error)) from None
         return outcome, payload, input_bytes, now_s
 
@@ -388,73 +249,9 @@ class WorkerMachine:
             function = container.loaded(dag.function_digest(task))
             args, kwargs = dag.call(task, {digest: container.constant(digest) for digest in digests[1:]}, inputs)
         except Exception as error:
-            message = f"its code or arguments can't be loaded on the worker: {_words(error)}{_cure(error)}"
+            message = f"its code or arguments can't be loaded on the worker: {words(error)}{_cure(error)}"
             raise _Broken("load", message, Outcome(error=error)) from None
         return function, args, kwargs, input_bytes
-
-    def _fetch_parts(self, digests: Sequence[str]) -> Generator[Action, Any, int]:
-        """Fetch parts of the DAG that did not ride along; returns their size."""
-        missing = self._container.missing(digests)
-        if not missing:
-            return 0
-        parts = yield Call("parts", (self._claim.run, self._claim.container, missing))
-        if len(parts) < len(missing):
-            raise Fenced(f"run {self._claim.run} has no parts any more")
-        return self._container.remember(parts)
-
-    def _fetch_inputs(self, task: int) -> Generator[Action, Any, tuple[dict[int, str], dict[int, Fetched], float]]:
-        """Have all inputs of a task at hand.
-
-        Returns:
-            The sources of those that were not, what of them was fetched beforehand, and how long fetching took.
-        """
-        container, kept, shelf = self._container, self._kept, self._shelf
-        began_s = container.now_s()
-        sources: dict[int, str] = {}
-        rode_along: dict[int, bytes] = {}
-        own: list[int] = []
-        for upstream in self._dag.upstreams(task):
-            if upstream in kept:
-                continue
-            rode = self._inputs.pop(upstream, None)
-            if shelf is not None and (rode is None or read_reference(rode) is not None) and shelf.reserve(upstream):
-                sources[upstream] = "preload"
-                continue
-            if rode is None:
-                own.append(upstream)
-                sources[upstream] = "store"
-            else:
-                rode_along[upstream] = rode
-                if shelf is not None:
-                    shelf.take(upstream)
-        for upstream, frame in rode_along.items():
-            # Of a large one only its reference rode along.
-            sources[upstream] = "store" if (yield from self._receive(upstream, frame)) else "inline"
-        yield from self._fetch(own)
-        took_s = container.now_s() - began_s
-        early: dict[int, Fetched] = {}
-        for upstream in [u for u in sources if sources[u] == "preload"]:
-            fetched = yield from self._from_shelf(upstream)
-            if fetched is None:
-                yield from self._fetch([upstream])
-                sources[upstream] = "store"
-            else:
-                early[upstream] = fetched
-                sources[upstream] = fetched.source
-                alone = fetched.source == "stream"
-                kept.receive(upstream, fetched.frame, self._consumers(upstream), alone=alone)
-        return sources, early, took_s
-
-    def _fetch(self, upstreams: Sequence[int]) -> Steps:
-        """Fetch outputs that have arrived."""
-        if not upstreams:
-            return
-        found = yield Call("fetch", (self._claim.run, upstreams))
-        for upstream in upstreams:
-            if upstream in found:
-                yield from self._receive(upstream, found[upstream])
-            else:
-                yield from self._not_stored(upstream)
 
     def _not_stored(self, upstream: int) -> Steps:
         """Say what an output means that has arrived and is not stored.
@@ -480,57 +277,6 @@ class WorkerMachine:
         self._silent |= lost
         self._copies |= lost
         self._wanted |= lost
-
-    def _take_inputs(
-        self, task: int, sources: dict[int, str], early: dict[int, Fetched], took_s: float
-    ) -> tuple[dict[int, Any], int]:
-        """Return private values of all inputs of a task, and their size; the arguments are ``_fetch_inputs``'s answer.
-
-        Raises:
-            Exception: Whatever loading a value raises.
-        """
-        container, invocation, kept = self._container, self._claim.invocation, self._kept
-        inputs: dict[int, Any] = {}
-        total = 0
-        may_run_again = self._dag.options(task).retries > 0
-        now_s = container.now_s()
-        for upstream in self._dag.upstreams(task):
-            size = kept.nbytes(upstream)
-            total += size
-            inputs[upstream] = kept.take(upstream, task, may_run_again=may_run_again)
-            source, at_s, duration_s = sources.get(upstream, "local"), now_s, 0.0
-            if upstream in early:
-                at_s, duration_s = early[upstream].at_s, early[upstream].duration_s
-            elif source != "local":
-                # Inputs that came together took the same time; it counts once.
-                duration_s, took_s = took_s, 0.0
-            self._event(InputFetched(at_s, task, upstream, invocation, size, source, duration_s))
-        return inputs, total
-
-    def _receive(self, upstream: int, output: bytes) -> Generator[Action, Any, bool]:
-        """Put an output at hand for all own tasks that need it; whether it had to be fetched by its reference."""
-        reference = read_reference(output)
-        if reference is not None:
-            try:
-                output = join((yield Call("get_blob", (self._claim.run, reference.key, reference.chunks))))
-            except PayloadError:
-                yield from self._output_lost(upstream)
-        self._kept.receive(upstream, output, self._consumers(upstream))
-        return reference is not None
-
-    def _consumers(self, task: int) -> list[int]:
-        """Return the own tasks, still to run, that need an output."""
-        successors = self._dag.successors(task)
-        if len(successors) <= len(self._wanted):
-            return [successor for successor in successors if successor in self._wanted]
-        # Each of the many consumers of one output runs here alone and asks this.
-        return [wanted for wanted in self._wanted if task in self._dag.upstreams(wanted)]
-
-    def _output_lost(self, upstream: int) -> Steps:
-        """End the run: an output that had arrived is not there, so the store has lost data."""
-        reason = f"state lost|{upstream}"
-        yield Call("cancel_run", (self._claim.run, "failed", reason))
-        raise Fenced(reason)
 
     # -- what follows from it -------------------------------------------------------------------------------------
 
@@ -561,7 +307,7 @@ class WorkerMachine:
                 output_bytes=payload.nbytes,
             )
         except Exception as error:  # the policy is the user's
-            message = f"the plan's policy can't be asked what follows it: {_words(error)}{_cure(error)}"
+            message = f"the plan's policy can't be asked what follows it: {words(error)}{_cure(error)}"
             return (yield from self._fail(task, "policy", message, Outcome(error=error)))
         self._todo.extendleft(reversed(way.here))
         self._wanted.update(way.here)
@@ -611,46 +357,6 @@ class WorkerMachine:
         if not reply.ended:
             self._keep(task, value, payload, stored=reply.stored)
         return (yield from self._obey(reply))
-
-    def _prewarm_after(self, task: int) -> None:
-        """Have the next call ask for the empty invocations that follow a task."""
-        image = self._container.image
-        self._prewarms = tuple(
-            EmptyInvocations(empty_name(task, position), pool_of(image, size_mib), delay_s, count)
-            for position, (size_mib, delay_s, count) in enumerate(self._dag.prewarms(task))
-        )
-
-    def _successors(self, waiting: Sequence[Waiting]) -> tuple[Successor, ...]:
-        image = self._container.image
-        return tuple(Successor(w.task, w.expected, w.worker, w.gate, pool_of(image, w.size_mib)) for w in waiting)
-
-    def _tell(self, completion: Completion, *first: int) -> Generator[Action, Any, Reply]:
-        """Tell the store, with what is left to do and what has happened, and take on what it answers.
-
-        Args:
-            completion: The rest of the call.
-            first: Tasks that another attempt has to start from as well.
-        """
-        call = replace(
-            completion,
-            remaining=self._remaining(*first),
-            events=self._batch(),
-            number=self._container.number(),
-            prewarms=self._prewarms,
-        )
-        self._prewarms = ()
-        reply: Reply = yield Call("complete", (call,))
-        self._todo.extendleft(reversed(reply.taken))
-        self._wanted.update(reply.taken)
-        for upstream, frame in reply.inputs.items():
-            # What is at hand for tasks taken earlier need not be read again.
-            if upstream not in self._kept:
-                self._inputs[upstream] = frame
-        for taken in reply.taken if self._held else ():
-            for upstream in self._dag.upstreams(taken):
-                if upstream in self._held:
-                    self._found(upstream, taken)
-        return reply
 
     # -- tasks that are computed twice ------------------------------------------------------------------------------
 
@@ -749,214 +455,6 @@ class WorkerMachine:
         return (yield from self._flush())
 
     # -- outputs that are held ------------------------------------------------------------------------------------
-
-    def _hold(self, task: int, value: Any, payload: Payload, way: Onward) -> Generator[Action, Any, Reply]:
-        """Ask who is ready for an output before it is stored, and hold it for the others if the policy says so."""
-        waits = way.hold == "run" and way.wait_s > 0
-        reply = yield from self._tell(
-            Completion(
-                self._claim,
-                task,
-                successors=self._successors(way.waiting),
-                take=way.take,
-                ends=not self._todo and not self._held and not waits,
-                hold=way.hold,
-                held_bytes=payload.nbytes,
-            ),
-            task,
-        )
-        if reply.ended:
-            return reply
-        left = [w for w in way.waiting if (w.task not in reply.taken if task in reply.due else w.task in reply.held)]
-        if not left:
-            self._keep(task, value, payload)
-            return (yield from self._obey(reply))
-        consumers = self._consumers(task)
-        self._kept.keep(task, value, payload, (*consumers, HELD), alone=True)
-        self._held[task] = _Held(left, way.late, way.wait_s, kept=bool(consumers))
-        now_s, invocation = self._container.now_s(), self._claim.invocation
-        if task not in reply.due:
-            self._event(OutputHeld(now_s, task, invocation, payload.nbytes))
-        if consumers:
-            self._event(OutputKept(now_s, task, invocation, payload.nbytes))
-        return (yield from self._obey(reply))
-
-    def _found(self, task: int, consumer: int) -> None:
-        """Take note that a task that this worker runs takes an output that it holds."""
-        held = self._held[task]
-        self._kept.add(task, consumer)
-        held.waiting = [w for w in held.waiting if w.task != consumer]
-        if not held.kept:
-            held.kept = True
-            self._event(OutputKept(self._container.now_s(), task, self._claim.invocation, self._kept.nbytes(task)))
-        if not held.waiting:
-            del self._held[task]
-            self._kept.release(HELD, (task,))
-
-    def _obey(self, reply: Reply) -> Generator[Action, Any, Reply]:
-        """Store what an answer says has to be, and the oldest of what is too much; returns the last answer."""
-        most_bytes = MEMORY_PART * self._container.size_mib * 2**20
-        due: list[int] = []
-        while self._held and not reply.ended:
-            due = [task for task in self._held if task in reply.due or task in due]
-            if not due and self._kept.total_bytes <= most_bytes:
-                break
-            reply = yield from self._release(due[0] if due else next(iter(self._held)))
-        return reply
-
-    def _release(self, task: int, *failed: int) -> Generator[Action, Any, Reply]:
-        """Store an output that was held and arrive with it, where this worker has not come to run what takes it.
-
-        Args:
-            task: Whose output it is.
-            failed: A task that another attempt has to run, and with it all that is left.
-        """
-        held, payload, began_s = self._held.pop(task), self._kept.payload(task), self._container.now_s()
-        try:
-            output = yield from self._output(task, payload)
-        except OwnFailed as error:
-            return (yield from self._fail(task, "optimization", str(error), Outcome(error=error.__cause__)))
-        reply = yield from self._tell(
-            Completion(
-                self._claim,
-                task,
-                output,
-                output_bytes(output),
-                began_s,
-                must_store=True,
-                successors=self._successors(held.waiting),
-                take=0 if failed else held.late,
-                ends=not failed and not self._todo and not self._held,
-            ),
-            *failed,
-        )
-        if not reply.ended:
-            for w in held.waiting:
-                if w.task in reply.taken:
-                    self._kept.add(task, w.task)
-            self._kept.share(task)
-            self._kept.release(HELD, (task,))
-        return reply
-
-    def _let_go(self) -> Generator[Action, Any, Reply]:
-        """Wait for tasks that take what is held, if nothing else is to be done, then store all of it."""
-        container = self._container
-        began_s = container.now_s()
-        until_s = began_s + max(held.wait_s for held in self._held.values())
-        while self._held and not self._todo and began_s < until_s:
-            message = yield from container.listen(min(until_s - began_s, container.settings.wait_slice_s), bounded=True)
-            now_s = container.now_s()
-            self._event(WorkerWaited(now_s, self._claim.invocation, -1, now_s - began_s))
-            for held in self._held.values():
-                held.wait_s = max(0.0, held.wait_s - (now_s - began_s)) if now_s < until_s else 0.0
-            began_s = now_s
-            if isinstance(message, News) and (message.run, message.invocation) == self._key:
-                reply = yield from self._obey((yield from self._tell(Completion(self._claim))))
-                if reply.ended:
-                    return reply
-                began_s = container.now_s()
-        reply = Reply()
-        if self._todo and not self._is_planned(self._todo[0]):
-            return reply
-        while self._held and not reply.ended:
-            reply = yield from self._obey((yield from self._release(next(iter(self._held)))))
-        return reply
-
-    def _output(self, task: int, payload: Payload) -> Generator[Action, Any, bytes]:
-        """Return what the store is to hold: the frame, or a reference to a blob written first.
-
-        Raises:
-            OwnFailed: An optimization of the user's raised.
-        """
-        return (yield from self._written(task, self._made(task, payload)))
-
-    def _written(self, task: int, output: Payload | bytes | memoryview) -> Generator[Action, Any, bytes]:
-        """Return what the store is to hold of an output."""
-        settings = self._container.settings
-        nbytes = output.nbytes if isinstance(output, Payload) else len(output)
-        if nbytes <= settings.inline_output_bytes:
-            return output.to_bytes() if isinstance(output, Payload) else bytes(output)
-        size = settings.blob_chunk_bytes
-        chunks = list(output.chunks(size) if isinstance(output, Payload) else cut(output, size))
-        yield Call("put_blob", (self._claim.run, self._blob_key(task), chunks))
-        return Reference(self._blob_key(task), len(chunks), nbytes).encode()
-
-    def _blob_key(self, task: int) -> str:
-        return f"{task}-{self._claim.invocation}-{self._claim.attempt}"
-
-    def _streamed(
-        self, task: int, payload: Payload, waiting: Sequence[Waiting]
-    ) -> Generator[Action, Any, bytes | None]:
-        """Do what ``_output`` does, but offer a large output to workers that wait for it; None: all of them have it.
-
-        Raises:
-            OwnFailed: An optimization of the user's raised.
-        """
-        settings, claim, container = self._container.settings, self._claim, self._container
-        output = self._made(task, payload)
-        nbytes = output.nbytes if isinstance(output, Payload) else len(output)
-        if nbytes <= settings.inline_output_bytes:
-            return (yield from self._written(task, output))
-        workers = tuple(dict.fromkeys(w.worker for w in waiting if w.worker))
-        pieces = pieces_of(output, settings.inline_output_bytes)
-        # A key of its own: a late copy of a chunk must not get into a blob that is cut otherwise.
-        key, began_s = f"{self._blob_key(task)}-s", container.now_s()
-        offer = Offer(task, key, nbytes, len(pieces), workers, all(w.worker for w in waiting))
-        streamed = yield from Producer(container, claim, offer).stream(pieces)
-        if streamed is None:
-            return (yield from self._written(task, output))
-        now_s = container.now_s()
-        self._event(
-            OutputStreamed(
-                now_s, task, claim.invocation, nbytes, streamed.consumers, now_s - began_s, not streamed.instead
-            )
-        )
-        return None if streamed.instead else Reference(key, len(pieces), nbytes).encode()
-
-    def _only_here(self) -> Generator[Action, Any, dict[int, bytes]]:
-        """Return what the store is to hold of outputs that only this worker has; see ``_output``."""
-        outputs: dict[int, bytes] = {}
-        for task, payload in self._kept.only_here().items():
-            outputs[task] = yield from self._output(task, payload)
-        for task in self._shelf.received() if self._shelf is not None else ():
-            fetched = yield from self._from_shelf(task)
-            if fetched is not None:
-                self._kept.receive(task, fetched.frame, self._consumers(task), alone=True)
-        for task, frame in self._kept.received_only_here().items():
-            outputs[task] = yield from self._written(task, frame)
-        return outputs
-
-    def _made(self, task: int, payload: Payload) -> Payload | bytes:
-        """Return what is stored of an output: itself, or what the user's optimizations make of it.
-
-        Raises:
-            OwnFailed: One of them raised.
-        """
-        if not self._dag.own or self._dag.is_sink(task):
-            return payload
-        frame, changed = payload.to_bytes(), False
-        for number, optimization in enumerate(self._container.loaded(self._dag.own)):
-            try:
-                made = optimization.outgoing(self._dag.id_of(task), frame)
-                if made is not None:
-                    frame, changed = mark_own(number, made), True
-            except Exception as error:
-                message = f"optimization {optimization.name!r} can't make of its output what is stored: {_words(error)}"
-                raise OwnFailed(task, message) from error
-        return frame if changed else payload
-
-    def _undo(self, task: int, frame: bytes | memoryview) -> bytes | memoryview:
-        """Return the frame that the user's optimizations had made a stored output of."""
-        while (made := read_own(frame)) is not None:
-            number, data = made
-            frame = self._container.loaded(self._dag.own)[number].incoming(self._dag.id_of(task), data)
-        return frame
-
-    def _keep(self, task: int, value: Any, payload: Payload, *, stored: bool = False) -> None:
-        consumers = self._consumers(task)
-        self._kept.keep(task, value, payload, consumers, alone=not stored)
-        if consumers and not stored:
-            self._event(OutputKept(self._container.now_s(), task, self._claim.invocation, payload.nbytes))
 
     def _fail(
         self, task: int, kind: str, message: str, outcome: Outcome | None = None
@@ -1065,26 +563,6 @@ class WorkerMachine:
         reply: Reply = yield Call("suspend", (Suspension(self._claim, gate, outputs, self._batch()),))
         return reply
 
-    # -- events ---------------------------------------------------------------------------------------------------
-
-    def _event(self, event: AnyEvent) -> None:
-        self._events.append(event)
-
-    def _batch(self) -> bytes:
-        events, self._events = self._events, []
-        self._flushed_s = self._container.now_s()
-        return encode_events(events) if events else b""
-
-    def _flush(self) -> Generator[Action, Any, Reply | None]:
-        """Report events of a worker that had no reason to call the store for a while; tells it if it is fenced.
-
-        One that holds outputs asks every time what has become of them; empty invocations can't wait either.
-        """
-        urgent = self._held or self._prewarms or len(self._events) >= FLUSH_EVENTS
-        if not urgent and self._container.now_s() < self._flushed_s + FLUSH_S:
-            return None
-        return (yield from self._obey((yield from self._tell(Completion(self._claim)))))
-
 
 class _Broken(Exception):
     """A task failed; ``kind`` as in ``ErrorReport``."""
@@ -1103,14 +581,6 @@ class _Lacking(Exception):
         self.task = task
 
 
-class OwnFailed(Exception):
-    """An optimization of the user's raised while the output of ``task`` was to be stored."""
-
-    def __init__(self, task: int, message: str) -> None:
-        super().__init__(message)
-        self.task = task
-
-
 def _cure(error: BaseException) -> str:
     """Return what to do about a module that workers lack; empty for other errors."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
@@ -1126,12 +596,3 @@ def _cure(error: BaseException) -> str:
         f"instance fl.DockerLauncher(requirements=[{package!r}]); a module of your own travels by itself if the client "
         "has imported it"
     )
-
-
-def _words(error: BaseException) -> str:
-    """Return type and message of an exception, as Python prints them."""
-    try:
-        text = str(error)
-    except Exception:  # user code, too
-        text = "<its message can't be printed>"
-    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)

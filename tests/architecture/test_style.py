@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MAX_MODULE_LINES = 800
+LONGER = {"faaslab/simulate/kernel.py": 2000}
+"""One flat function, as the compiler needs it, and nothing else."""
 """Modules have mostly 80 to 400 lines; one of more than this is two modules."""
 
 CODE_FOLDERS = ("faaslab", "experiments", "tests")
@@ -37,7 +39,8 @@ def test_no_module_for_leftovers() -> None:
 @pytest.mark.parametrize("path", [path for path in MODULES if path.parts[len(ROOT.parts)] != "tests"], ids=name_of)
 def test_modules_are_short(path: Path) -> None:
     """No module of the package or the experiments outgrows what one reads in a sitting."""
-    assert len(path.read_text("utf-8").splitlines()) <= MAX_MODULE_LINES
+    most = LONGER.get(name_of(path), MAX_MODULE_LINES)
+    assert len(path.read_text("utf-8").splitlines()) <= most
 
 
 @pytest.mark.parametrize("path", TEST_MODULES, ids=name_of)
