@@ -105,7 +105,7 @@ def run_events(
     copy_task, copy_own_s, copy_expected_s, copy_for, copy_exec_s, copy_plain_s, copy_keep_s, home_from = extra[2][:8]
     home, first_copy, next_copy, first_same, next_same, asks_first, asks_last = extra[2][8:]
     copies = len(copy_task)
-    has_copies = copies > 0
+    has_copies = len(asks_first) > 0
     # Whether each has been made or begun, and whether its inputs are looked for; which edges have arrived by copies.
     begun = [0] * copies
     copy_takes_s = [0.0] * copies

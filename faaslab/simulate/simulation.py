@@ -287,8 +287,8 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
     early = len(placement.rides) if len(placement.extra[0][0]) else 0
     asked = len(placement.extra[5][0]) > 0
     some, edges = (count, len(placement.rides)) if asked else (0, 0)
-    copies = len(placement.extra[2][0])
-    copied, made = (count, len(placement.rides)) if copies else (0, 0)
+    copies, copied = len(placement.extra[2][0]), len(placement.extra[2][13])
+    made = len(placement.rides) if copied else 0
     tasks = (
         *(filled(count, 0.0) for _ in range(4)),
         filled(count, math.inf),
@@ -314,8 +314,8 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         filled(room, -1),
         filled(room, 0.0),
         filled(room, 0.0),
-        filled(room if copies else 0, -1.0),
-        filled(room if copies else 0, 0),
+        filled(room if copied else 0, -1.0),
+        filled(room if copied else 0, 0),
     )
     arrays = placement.arrays
     stored = (drawn.blob_s, drawn.frame_s, *arrays[13:15], drawn.take_carry_s, drawn.take_fetch_s)

@@ -148,7 +148,7 @@ def _task_events(
     turn_s, begin_s, start_s, finish_s, visible_s = (float(column[task]) for column in simulation.tasks[:5])
     skipped = simulation.tasks[23][task] if len(simulation.tasks[23]) else 0
     waited_from_s, waited_to_s = turn_s, begin_s
-    if len(placement.extra[2][0]):
+    if len(placement.extra[2][13]):
         for number in _copies_for(simulation, task):
             begun_s = float(simulation.tasks[19][number])
             yield WorkerWaited(begun_s, name, task, begun_s - waited_from_s)
@@ -188,7 +188,7 @@ def _task_events(
         yield from _held_events(simulation, task, following, name)
         return
     if skipped:
-        yield TaskSkipped(finish_s + latency_s, task, name, True)
+        yield TaskSkipped(finish_s + latency_s, task, name, True, size)
         worker_of = placement.worker_of
         if any(worker_of[other] == worker_of[task] >= 0 for other in flat.dag.successors(task)):
             yield OutputKept(finish_s + latency_s, task, name, size)
@@ -221,14 +221,14 @@ def _copy_events(
     flat, extra = simulation.placement.flat, simulation.placement.extra[2]
     _, begun_s, start_s, finish_s, on = simulation.tasks[18:23]
     task, first = int(extra[0][number]), int(extra[7][number])
-    # What was fetched for earlier copies is at hand for tasks of this worker that still need it.
+    # Earlier copies and what was fetched for them is at hand while tasks of this worker need it.
     worker_of, position = simulation.placement.worker_of, simulation.placement.arrays[5]
     place_of = position[int(extra[3][number])]
     earlier = {
         upstream
         for other in range(len(on))
         if on[other] == on[number] and begun_s[other] < begun_s[number]
-        for upstream in flat.upstreams[int(extra[0][other])]
+        for upstream in (int(extra[0][other]), *flat.upstreams[int(extra[0][other])])
         if any(
             worker_of[taker] == worker_of[int(extra[3][number])] and position[taker] >= place_of
             for taker in flat.dag.successors(upstream)
