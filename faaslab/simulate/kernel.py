@@ -11,6 +11,9 @@
     HOLD     a task's worker asks who is ready       RELEASE  what it held reaches the store
     ASK      it asks what has become of that         LET_GO   it has waited for that long enough
     PREWARM  empty invocations are sent                   WARM     one has loaded all code
+    LOOK     a waiting worker looks whether to compute an input itself      COPIED  it tells that it has
+    RETRY    it asks for its task again              NEED     its own worker asks whether anybody needs a task
+    UPLOAD   it asks whether its output              DONE     it has nothing else to do
 
     turn to a task ─► wait for what others make ─► fetch ─► execute ─► put ─► STORE ─► next task, or the slot is free
 
@@ -26,14 +29,19 @@ is just fetching one. So its turn is an event, and so is what its worker's assis
 for everything, and its worker's line for itself.
 Of a task's inputs, ``missing`` have not arrived, and ``held_in`` of those are held by workers. When all are, the holder
 of most is left with it, and the others' are ``due`` to be stored; see ``storage.memory``.
+
+A copy that a worker makes of another one's task (``task_dup``) has a number, and among tasks that share cores that
+number after all tasks'. What its worker finds at hand from then on is ``made``: by edge, the instance.
 """
 
 import heapq
 import math
 from typing import Any
 
+from faaslab.policy.duplication import MARGIN_S
+
 STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND, CALL, TAKE, WATCH, PICK, HOLD, RELEASE, ASK, LET_GO = range(15)
-PREWARM, WARM = 15, 16
+PREWARM, WARM, LOOK, COPIED, RETRY, NEED, UPLOAD, DONE = range(15, 23)
 CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
 """Why a task did not start earlier; see ``Simulation.why``."""
 SENT, HERE, EARLY = 1, 2, 3
@@ -50,7 +58,7 @@ NARROW = 64
 """Inputs of a fan-in wider than this do not ride along with the invocation that starts it (as in the store)."""
 BILLING_NOISE = 1e-6
 """Part of a billing step that is taken for floating-point error (``model.prices``)."""
-_TURN, _EXECUTED, _READY, _FETCHED = range(4)
+_TURN, _EXECUTED, _READY, _FETCHED, _ASKED = range(5)
 _NOT_YET, _ITS, _OURS = range(3)
 """Whose an input is to fetch: nobody's yet, the assistant's, or its task's own."""
 _STARTING, _BUSY, _LISTENING = 1, 2, 3
@@ -87,12 +95,25 @@ def run_events(
     pool_cpus, leaves, take, base_s, cold_s, invocation_s = placed[19:]
     missing, waits, carry_s, fetch_s = filled
     turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why, stacked, at_hand = tasks[:11]
-    came_s, took_s, held_s, release_s, waited_until_s, held_waited_s, hand_of = tasks[11:]
+    came_s, took_s, held_s, release_s, waited_until_s, held_waited_s, hand_of = tasks[11:18]
+    made, copy_begin_s, copy_start_s, copy_finish_s, copy_on, skipped = tasks[18:]
     hold, late, hold_wait_s, most_held, store_s = extra[5]
     has_policy = len(hold) > 0
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
-    i_yielded, i_waited_s, i_told_s = instances[8:]
+    i_yielded, i_waited_s, i_told_s, i_reported_s, i_cut = instances[8:]
     capacity = len(i_first)
+    copy_task, copy_own_s, copy_expected_s, copy_for, copy_exec_s, copy_plain_s, copy_keep_s, home_from = extra[2][:8]
+    home, first_copy, next_copy, first_same, next_same, asks_first, asks_last = extra[2][8:]
+    copies = len(copy_task)
+    has_copies = len(asks_first) > 0
+    # Whether each has been made or begun, and whether its inputs are looked for; which edges have arrived by copies.
+    begun = [0] * copies
+    copy_takes_s = [0.0] * copies
+    looking = [0] * copies
+    copied = [0] * (len(out_task) if has_copies else 0)
+    asked_first = [0] * (len(exec_s) if has_copies else 0)
+    copies_on = [0] * (capacity if has_copies else 0)
+    listens_s = [0.0] * (len(exec_s) if has_copies else 0)
     prewarm_after, prewarm_pool, prewarm_delay_s, prewarm_count, prewarm_latency_s = extra[3]
     has_prewarms = len(prewarm_after) > 0
     # Those that follow each task, as linked lists; those that follow none are on the heap.
@@ -214,9 +235,14 @@ def run_events(
         if len(shares) > 0 and (len(heap) == 0 or end_s <= heap[0][0]):
             progress_s, task = heapq.heappop(shares)
             now_s = progress_at_s = end_s
-            load -= pool_load[pool_of[task]]
+            number = task - len(exec_s)
+            load -= pool_load[pool_of[copy_for[number] if number >= 0 else task]]
             slow = load / cores if load > cores else 1.0
-            going.append((task, now_s, _EXECUTED))
+            if number >= 0:
+                copy_finish_s[number] = now_s
+                heapq.heappush(heap, (now_s + copy_keep_s[number] + half_s, COPIED, number))
+            else:
+                going.append((task, now_s, _EXECUTED))
         else:
             now_s, kind, key = heapq.heappop(heap)
             if kind == STORE:
@@ -226,7 +252,11 @@ def run_events(
                 planned = worker_of[task] >= 0
                 most = take[task]
                 start, stop = out_from[task], out_from[task + 1]
+                if has_copies:
+                    i_reported_s[i] = now_s - half_s
                 for edge in range(start, stop):
+                    if has_copies and copied[edge] == 1:
+                        continue
                     other = out_task[edge]
                     missing[other] -= 1
                     if missing[other] > 0:
@@ -248,13 +278,14 @@ def run_events(
                         waiting_for[owner] = -1
                         why[other] = REMOTE
                         via[other] = task
-                        told_s = called_s[owner] + half_s if now_s <= called_s[owner] else now_s + half_s + latency_s
+                        heard_s = max(now_s, listens_s[owner]) if has_copies else now_s
+                        told_s = called_s[owner] + half_s if now_s <= called_s[owner] else heard_s + half_s + latency_s
                         if not early or not preload[other] or other == i_first[current[owner]]:
                             going.append((other, told_s + carry_s[other], _READY))
                         elif now_s <= called_s[owner]:
                             heapq.heappush(heap, (told_s + carry_s[other], TAKE, other))
                         else:
-                            heapq.heappush(heap, (now_s + half_s, CALL, other))
+                            heapq.heappush(heap, (heard_s + half_s, CALL, other))
                 if is_sink[task]:
                     sinks_left -= 1
                     makespan_s = now_s
@@ -409,6 +440,7 @@ def run_events(
                 room_left = room_bytes
                 for edge in range(up_from[task], up_from[task + 1]):
                     is_here = touch[edge] >= base or (has_policy and hand_of[edge] == instance_of[task])
+                    is_here = is_here or (has_copies and made[edge] == instance_of[task])
                     at_hand[edge] = HERE if is_here else 0
                     if is_here or shelf[edge] == _ITS:
                         continue
@@ -432,6 +464,16 @@ def run_events(
                         heapq.heappush(heap, (called, SUSPEND, task))
                     else:
                         asked.append((owner, task))
+                        if has_copies:
+                            listens_s[owner] = called + half_s
+                            number = first_copy[task] if base == 0 else -1
+                            while number >= 0 and begun[number] == 1:
+                                number = next_copy[number]
+                            if number >= 0:
+                                listens_s[owner] += latency_s
+                                heapq.heappush(heap, (called + latency_s, LOOK, task))
+            elif kind == TAKE and has_copies and asks_first[key] == 1 and asked_first[key] == 0:
+                heapq.heappush(heap, (now_s + half_s, NEED, key))
             elif kind == TAKE:
                 task = key
                 i = instance_of[task]
@@ -561,10 +603,193 @@ def run_events(
                     heapq.heappush(heap, (now_s + latency_s, WATCH, i))
                 elif aids[i] == _BUSY:
                     aids[i] = _LISTENING
+            elif kind == LOOK:
+                task = key
+                owner = worker_of[task]
+                if waiting_for[owner] == task and yielding[owner] == 0:
+                    i = current[owner]
+                    best = -1
+                    longest_s = fetched_s = 0.0
+                    number = first_copy[task]
+                    while number >= 0:
+                        other = copy_task[number]
+                        looking[number] = 0
+                        edge = up_from[task]
+                        while up_task[edge] != other:
+                            edge += 1
+                        if begun[number] == 1 or visible_s[other] <= now_s or (early and shelf[edge] == _ITS):
+                            number = next_copy[number]
+                            continue
+                        since_s = submit_s
+                        calls = blobs = 0
+                        moved = undone_s = 0.0
+                        place = home_from[number]
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            kept = up_task[edge]
+                            is_here = home[place] == 1
+                            place += 1
+                            for at in range(next_from[kept], next_from[kept + 1]):
+                                if made[next_edge[at]] == i and position[next_task[at]] >= position[task]:
+                                    is_here = True
+                            if visible_s[kept] <= now_s:
+                                since_s = max(since_s, visible_s[kept])
+                            elif is_here:
+                                since_s = now_s + half_s
+                            else:
+                                looking[number] = 1
+                            if not is_here:
+                                calls = 1
+                                blobs += 1 if frame_bytes[kept] > inline_bytes else 0
+                                moved += frame_bytes[kept]
+                                if has_undo:
+                                    undone_s += undo_s[kept]
+                        left_s = copy_expected_s[number] - (now_s + half_s - since_s)
+                        pays = looking[number] == 0 and copy_own_s[number] + MARGIN_S < left_s
+                        if pays and left_s > longest_s:
+                            best = number
+                            longest_s = left_s
+                            fetched_s = (calls + blobs) * latency_s + moved * down_s + undone_s + base_s[other]
+                        number = next_copy[number]
+                    if best >= 0:
+                        # What it fetches for it stays at hand while tasks of its own need that.
+                        waiting_for[owner] = -1
+                        begun[best] = 1
+                        copies_on[i] = 1
+                        other = copy_task[best]
+                        for edge in range(up_from[other], up_from[other + 1]):
+                            kept = up_task[edge]
+                            for at in range(next_from[kept], next_from[kept + 1]):
+                                user = next_task[at]
+                                if worker_of[user] == owner and position[user] >= position[task]:
+                                    made[next_edge[at]] = i
+                        luck = exec_s[other] / copy_plain_s[best] if copy_plain_s[best] > 0 else 1.0
+                        copy_takes_s[best] = copy_exec_s[best] * luck
+                        copy_on[best] = i
+                        copy_begin_s[best] = now_s + half_s
+                        copy_start_s[best] = now_s + half_s + fetched_s
+                        if shared:
+                            heapq.heappush(heap, (copy_start_s[best], BEGIN, len(exec_s) + best))
+                        else:
+                            copy_finish_s[best] = copy_start_s[best] + copy_takes_s[best]
+                            heapq.heappush(heap, (copy_finish_s[best] + copy_keep_s[best] + half_s, COPIED, best))
+            elif kind == COPIED:
+                number = key
+                task = copy_for[number]
+                other = copy_task[number]
+                owner = worker_of[task]
+                i = copy_on[number]
+                i_reported_s[i] = flushed_s[i] = now_s - half_s
+                for edge in range(out_from[other], out_from[other + 1]):
+                    user = out_task[edge]
+                    if worker_of[user] == owner and visible_s[other] > now_s:
+                        copied[edge] = 1
+                        missing[user] -= 1
+                        if missing[user] == 0:
+                            ready_s[user] = now_s
+                for at in range(next_from[other], next_from[other + 1]):
+                    if worker_of[next_task[at]] == owner:
+                        made[next_edge[at]] = i
+                        if early and shelf[next_edge[at]] == _NOT_YET:
+                            if aids[i] >= _BUSY and preload[next_task[at]]:
+                                wanted[i] -= 1
+                            shelf[next_edge[at]] = _OURS
+                why[task] = LOCAL
+                via[task] = before[task]
+                if early and preload[task] and task != i_first[i]:
+                    heapq.heappush(heap, (now_s + half_s, CALL, task))
+                else:
+                    room_left = room_bytes
+                    calls = blobs = left = 0
+                    carried_s = fetched_s = 0.0
+                    for edge in range(up_from[task], up_from[task + 1]):
+                        if touch[edge] >= 0 or made[edge] == i:
+                            continue
+                        left += 1
+                        size = frame_bytes[up_task[edge]]
+                        travels = 0.0 if size > inline_bytes else size
+                        if has_undo:
+                            fetched_s += undo_s[up_task[edge]]
+                        if size > inline_bytes:
+                            blobs += 1
+                            fetched_s += size * down_s
+                        if travels <= room_left and room_bytes > 0:
+                            room_left -= travels
+                            carried_s += travels * down_s
+                        else:
+                            calls = 1
+                            fetched_s += travels * down_s
+                    carry_s[task] = carried_s
+                    fetch_s[task] = fetched_s + (calls + blobs) * latency_s + base_s[task]
+                    if left == 0:
+                        going.append((task, now_s + half_s, _READY))
+                    else:
+                        heapq.heappush(heap, (now_s + latency_s, RETRY, task))
+            elif kind == RETRY:
+                task = key
+                owner = worker_of[task]
+                if ready_s[task] <= now_s:
+                    going.append((task, now_s + half_s + carry_s[task], _READY))
+                else:
+                    waiting_for[owner] = task
+                    called_s[owner] = now_s
+                    asked.append((owner, task))
+                    listens_s[owner] = now_s + half_s
+                    number = first_copy[task]
+                    while number >= 0 and begun[number] == 1:
+                        number = next_copy[number]
+                    if number >= 0:
+                        listens_s[owner] += latency_s
+                        heapq.heappush(heap, (now_s + latency_s, LOOK, task))
+            elif kind in (NEED, UPLOAD):
+                task = key
+                i = instance_of[task]
+                owner = worker_of[task]
+                needed = 0
+                for edge in range(out_from[task], out_from[task + 1]):
+                    needed = 1 if copied[edge] == 0 else needed
+                at_s = now_s + half_s
+                if needed == 0:
+                    skipped[task] = 1 if kind == NEED else 2
+                    if kind == NEED:
+                        begin_s[task] = start_s[task] = finish_s[task] = at_s
+                    number = first_prewarm[task] if has_prewarms else -1
+                    if number >= 0 or at_s >= flushed_s[i] + FLUSH_S:
+                        flushed_s[i] = i_reported_s[i] = at_s
+                        while number >= 0:
+                            heapq.heappush(heap, (at_s + half_s + prewarm_delay_s[number], PREWARM, number))
+                            number = next_prewarm[number]
+                        at_s += latency_s
+                    if has_policy:
+                        last_run[i] = task
+                        own_place[i] = position[task] if owner >= 0 else own_place[i]
+                    other = following[task] if owner >= 0 else -1
+                    if other >= 0:
+                        instance_of[other] = i
+                        before[other] = via[other] = task
+                        why[other] = LOCAL if follows_input[other] else QUEUE
+                        going.append((other, at_s, _TURN))
+                    else:
+                        heapq.heappush(heap, (at_s + half_s, DONE, task))
+                elif kind == UPLOAD:
+                    at_s += blob_s[task]
+                    flushed_s[i] = at_s
+                    heapq.heappush(heap, (at_s + half_s + frame_s[task], STORE, task))
+                elif stacked[task] == PRELOADED:
+                    asked_first[task] = 1
+                    heapq.heappush(heap, (at_s, TAKE, task))
+                else:
+                    going.append((task, at_s, _ASKED))
+            elif kind == DONE:
+                ended = instance_of[key]
+                i_reported_s[ended] = now_s - half_s
+                free = i_container[ended]
+                last = key
             elif kind >= HOLD:
                 task = by = key
                 ringing = key if kind == RELEASE else -1
                 i = instance_of[task]
+                if has_copies and kind != LET_GO:
+                    i_reported_s[i] = now_s - half_s
                 again_s = now_s + half_s
                 start, stop = out_from[task], out_from[task + 1]
                 if kind == HOLD:
@@ -640,9 +865,10 @@ def run_events(
             else:
                 progress_s += (now_s - progress_at_s) / slow
                 progress_at_s = now_s
-                load += pool_load[pool_of[key]]
+                number = key - len(exec_s)
+                load += pool_load[pool_of[copy_for[number] if number >= 0 else key]]
                 slow = load / cores if load > cores else 1.0
-                heapq.heappush(shares, (progress_s + exec_s[key], key))
+                heapq.heappush(shares, (progress_s + (copy_takes_s[number] if number >= 0 else exec_s[key]), key))
 
         if stepping >= 0:
             i = stepping
@@ -911,6 +1137,19 @@ def run_events(
                     else:
                         rung_s[j] = now_s
 
+        if has_copies and ringing >= 0 and visible_s[ringing] == now_s:
+            # Tell who looks for it.
+            for at in range(next_from[ringing], next_from[ringing + 1]):
+                number = first_same[next_task[at]]
+                while number >= 0:
+                    task = copy_for[number]
+                    owner = worker_of[task]
+                    if looking[number] == 1 and waiting_for[owner] == task:
+                        told_s = max(now_s, listens_s[owner]) + half_s + latency_s + half_s
+                        listens_s[owner] = told_s + half_s
+                        heapq.heappush(heap, (told_s, LOOK, task))
+                    number = next_same[number]
+
         # What was invoked gets the container that became idle last, or waits.
         for task in invoked:
             i = count
@@ -1055,7 +1294,7 @@ def run_events(
                         break
                     if owner >= 0:
                         base = position[i_first[i]]
-                        if base > 0 or (has_policy and mixed[i] == 1):
+                        if base > 0 or (has_policy and mixed[i] == 1) or (has_copies and copies_on[i] == 1):
                             # It gave up its slot: what it had at hand before has to be fetched. Or it has run other
                             # tasks: what they left at hand has not.
                             room_left = room_bytes
@@ -1064,6 +1303,8 @@ def run_events(
                             waits[task] = 0
                             for edge in range(up_from[task], up_from[task + 1]):
                                 if touch[edge] >= base or (has_policy and hand_of[edge] == i):
+                                    continue
+                                if has_copies and made[edge] == i:
                                     continue
                                 size = frame_bytes[up_task[edge]]
                                 travels = 0.0 if size > inline_bytes else size
@@ -1118,8 +1359,16 @@ def run_events(
                                 heapq.heappush(heap, (called, SUSPEND, task))
                             else:
                                 asked.append((owner, task))
+                                if has_copies:
+                                    listens_s[owner] = called + half_s
+                                    if first_copy[task] >= 0 and position[i_first[i]] == 0:
+                                        listens_s[owner] += latency_s
+                                        heapq.heappush(heap, (called + latency_s, LOOK, task))
                             break
                         at_s = called + half_s + carry_s[task]
+                if has_copies and stage in (_TURN, _READY) and asks_first[task] == 1:
+                    heapq.heappush(heap, (at_s + half_s, NEED, task))
+                    break
                 if stage != _EXECUTED:
                     if stage != _FETCHED:
                         begin_s[task] = at_s
@@ -1135,6 +1384,9 @@ def run_events(
                     if has_policy and hold[task] > 0:
                         at_s += store_s[0]
                         heapq.heappush(heap, (at_s + half_s, HOLD, task))
+                    elif has_copies and asks_last[task] == 1:
+                        heapq.heappush(heap, (at_s + half_s, UPLOAD, task))
+                        break
                     else:
                         at_s += blob_s[task]
                         heapq.heappush(heap, (at_s + half_s + frame_s[task], STORE, task))
@@ -1151,6 +1403,8 @@ def run_events(
                 number = first_prewarm[task] if has_prewarms else -1
                 if number >= 0 or at_s >= flushed_s[i] + FLUSH_S:
                     flushed_s[i] = at_s
+                    if has_copies:
+                        i_reported_s[i] = at_s
                     while number >= 0:
                         heapq.heappush(heap, (at_s + half_s + prewarm_delay_s[number], PREWARM, number))
                         number = next_prewarm[number]
@@ -1307,13 +1561,16 @@ def run_events(
                 alive_cpus += fits * pool_cpus[pool]
                 alive_gb += fits * pool_gb[pool]
 
-    # What still makes containers warm ends with the run, and never comes to tell of it.
-    for i in range(count if has_prewarms else 0):
-        if i_first[i] < 0 and i_container[i] >= 0 and i_ended[i] == 0.0:
-            i_cold[i] = 0
-            i_started[i] = i_launched[i] = i_requested[i]
+    # What still makes containers warm, or what nobody needs any more, ends with the run and never comes to tell of it.
+    for i in range(count if has_prewarms or has_copies else 0):
+        if i_container[i] >= 0 and i_ended[i] == 0.0 and (i_first[i] < 0 or has_copies):
+            if i_first[i] < 0 or i_reported_s[i] < 0:
+                i_cold[i] = 0
+                i_started[i] = i_launched[i] = i_requested[i]
+            if has_copies:
+                i_cut[i] = 1
             i_ended[i] = makespan_s
-            wall_s = makespan_s - i_requested[i]
+            wall_s = makespan_s - (i_launched[i] if bill_cold else i_started[i])
             billed_gb_s = pool_gb[c_pool[i_container[i]]] * (
                 max(0, math.ceil(wall_s / step_s - BILLING_NOISE)) * step_s
             )

@@ -146,6 +146,14 @@ class FlatDag:
             result.append(known)
         return result
 
+    def exec_at_s(self, task: int, size_mib: int) -> float:
+        """Return the execution time of a task at a size; raises as ``exec_s``."""
+        known = self._exec_s.setdefault(size_mib, [None] * len(self.upstreams))
+        if known[task] is None:
+            sizes_mib = [size_mib] * len(self.upstreams)
+            known[task] = self.exec_s(sizes_mib)[task]
+        return float(known[task] or 0.0)
+
     def spreads(self, sizes_mib: Sequence[int]) -> list[Spread]:
         """Return how the execution time of each task at its size scatters.
 
@@ -462,7 +470,13 @@ def place_layout(
         rides=rides,
         extra=(
             _preloaded(flat, layout, (touch, quiet, fetch_s, kept_s), column, filled),
-            *_instructed(layout, profile.invocation_latency_s, column, filled),
+            *_instructed(
+                layout,
+                profile.invocation_latency_s,
+                _copies(flat, layout, (visible, out_from, inline_bytes, kept_s), column, filled),
+                column,
+                filled,
+            ),
             (undo_s,),
             (
                 column(layout.holds[0]),
@@ -554,9 +568,77 @@ def _preloaded(
     return preload, home_s, column(listed(fetch_s))
 
 
+def _copies(
+    flat: FlatDag,
+    layout: Layout,
+    placed: tuple[Any, Any, int, float],
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
+) -> tuple[tuple[Any, ...], ...]:
+    """Return what copies of other workers' tasks need as columns, which are empty if none may be made.
+
+    That is, by copy: the task, both predicted times, for which task of its worker it is, how long it executes there,
+    how long the task does, what keeping it takes, and where in the next column its inputs begin: which of them are at
+    hand. By task: the first copy for it, by copy the next one for the same; and the same for copies of the task. And by
+    task, whether its own worker asks before it executes it, or before it stores its output, whether anybody needs it.
+    """
+    told = layout.instructions.duplicates
+    if not told:
+        ints, floats = filled(0, 0), filled(0, 0.0)
+        return (ints, floats, floats, ints, floats, floats, floats, ints, ints, ints, ints, ints, ints, ints, ints)
+    visible, out_from, inline_bytes, kept_s = placed
+    worker_of, position = listed(layout.worker_of), listed(layout.position)
+    number_of = {name: number for number, name in enumerate(layout.workers)}
+    first_of, row = (listed(column) for column in flat.successors[:2])
+    sizes, count = listed(flat.arrays[5]), len(flat.upstreams)
+
+    def taken_by(task: int, worker: int) -> list[int]:
+        """Return the tasks of a worker that take an output, in its order."""
+        takers = [other for other in row[first_of[task] : first_of[task + 1]] if worker_of[other] == worker]
+        return sorted(takers, key=position.__getitem__)
+
+    rows: list[tuple[Any, ...]] = []
+    home: list[int] = []
+    for one in sorted(told, key=lambda one: (one.task, one.worker)):
+        worker = number_of[one.worker]
+        takers = taken_by(one.task, worker)
+        if not takers or position[takers[0]] == 0:
+            continue  # the first task of a worker does not wait
+        task, place = takers[0], position[takers[0]]
+        size_mib = layout.sizes_mib[layout.pool_of[task]]
+        size_s, plain_s = flat.exec_at_s(one.task, size_mib), float(layout.exec_s[one.task])
+        keep_s = 2 * sizes[one.task] * kept_s  # serialized when it is kept, then copied
+        rows.append((one.task, float(one.own_s), float(one.expected_s), task, size_s, plain_s, keep_s, len(home)))
+        for upstream in flat.upstreams[one.task]:
+            places = [position[other] for other in taken_by(upstream, worker)]
+            was_here = (worker_of[upstream] == worker and position[upstream] < place) or (places and places[0] < place)
+            home.append(int(bool(was_here and places and places[-1] >= place)))
+    linked = []
+    for which in (3, 0):
+        first, after = filled(count, -1), filled(len(rows), -1)
+        for number in range(len(rows) - 1, -1, -1):
+            after[number] = first[rows[number][which]]
+            first[rows[number][which]] = number
+        linked += [first, after]
+    asks_first, asks_last = filled(count, 0), filled(count, 0)
+    for task in {one.task for one in told}:
+        if visible[task]:
+            continue
+        owners = {worker_of[other] for other in row[first_of[task] : first_of[task + 1]]}
+        asks_first[task] = int(worker_of[task] not in owners and -1 not in owners)
+        asks_last[task] = int(sizes[task] > inline_bytes and out_from[task] < out_from[task + 1])
+    columns = [column([one[which] for one in rows] or filled(0, 0)) for which in (0, 3, 7)]
+    times = [column([one[which] for one in rows] or filled(0, 0.0)) for which in (1, 2, 4, 5, 6)]
+    return (
+        *(columns[0], times[0], times[1], columns[1], times[2], times[3], times[4], columns[2]),
+        *(column(home), *linked, asks_first, asks_last),
+    )
+
+
 def _instructed(
     layout: Layout,
     invocation_s: float,
+    copies: tuple[Any, ...],
     column: Callable[[Sequence[Any]], Any],
     filled: Callable[[int, Any], Any],
 ) -> tuple[tuple[Any, ...], ...]:
@@ -565,17 +647,11 @@ def _instructed(
     stream = filled(count, 0)
     for task in told.stream:
         stream[task] = 1
-    worker = {name: number for number, name in enumerate(layout.workers)}
     pool = {size_mib: number for number, size_mib in enumerate(layout.sizes_mib)}
-    duplicates, prewarms = told.duplicates, told.prewarms
+    prewarms = told.prewarms
     return (
         (stream,),
-        (
-            column([one.task for one in duplicates]),
-            column([worker[one.worker] for one in duplicates]),
-            column([float(one.own_s) for one in duplicates] or filled(0, 0.0)),
-            column([float(one.expected_s) for one in duplicates] or filled(0, 0.0)),
-        ),
+        copies,
         (
             column([-1 if one.after is None else one.after for one in prewarms]),
             column([pool[one.size_mib] for one in prewarms]),

@@ -191,6 +191,9 @@ class Simulation:
             if len(self.tasks[17]):
                 taken = self.tasks[17][first : first + len(row)]
                 at_hand = [here or by == instance for here, by in zip(at_hand, taken, strict=True)]
+            if len(self.tasks[18]):
+                made = self.tasks[18][first : first + len(row)]
+                at_hand = [here or by == instance for here, by in zip(at_hand, made, strict=True)]
             room = placed.numbers[8] if placed.arrays[7][task] else 0.0
             rides = []
             for upstream, local in zip(row, at_hand, strict=True):
@@ -284,6 +287,8 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
     early = len(placement.rides) if len(placement.extra[0][0]) else 0
     asked = len(placement.extra[5][0]) > 0
     some, edges = (count, len(placement.rides)) if asked else (0, 0)
+    copies, copied = len(placement.extra[2][0]), len(placement.extra[2][13])
+    made = len(placement.rides) if copied else 0
     tasks = (
         *(filled(count, 0.0) for _ in range(4)),
         filled(count, math.inf),
@@ -295,6 +300,10 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         filled(some, math.inf),
         *(filled(some, 0.0) for _ in range(3)),
         filled(edges, -1),
+        filled(made, -1),
+        *(filled(copies, math.inf) for _ in range(3)),
+        filled(copies, -1),
+        filled(copied, 0),
     )
     instances = (
         filled(room, -1),
@@ -305,6 +314,8 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         filled(room, -1),
         filled(room, 0.0),
         filled(room, 0.0),
+        filled(room if copied else 0, -1.0),
+        filled(room if copied else 0, 0),
     )
     arrays = placement.arrays
     stored = (drawn.blob_s, drawn.frame_s, *arrays[13:15], drawn.take_carry_s, drawn.take_fetch_s)

@@ -23,7 +23,9 @@ from faaslab.trace.events import (
     Prewarmed,
     RunEnded,
     RunSubmitted,
+    TaskDuplicated,
     TaskExecuted,
+    TaskSkipped,
     TaskStarted,
     WorkerExited,
     WorkerStarted,
@@ -32,6 +34,8 @@ from faaslab.trace.events import (
 from faaslab.trace.manifest import Manifest, versions
 
 LAUNCHER = "simulated"
+NOTHING_S = 1e-9
+"""Waits that are shorter are differences of what should be equal."""
 
 
 def trace_of(simulation: Simulation) -> Trace:
@@ -71,7 +75,7 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
     placement, end_s = simulation.placement, float(simulation.makespan_s)
     yield RunSubmitted(0.0, LAUNCHER, len(placement.exec_s), 0)
     workers = simulation.workers
-    by_of, yielded, waited_s, told_s = simulation.instances[7:11]
+    by_of, yielded, waited_s, told_s, reported_s, cut_off = simulation.instances[7:13]
     instance_of = simulation.tasks[5]
     latency_s = placement.platform.profile.store_latency_s
     for i, worker in enumerate(workers):
@@ -97,6 +101,10 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
         phases_s: dict[str, float] = {}
         if worker.cold:
             phases_s = {"boot": float(simulation.cold_s[worker.container]), "ready": latency_s}
+        cut = bool(len(cut_off)) and bool(cut_off[i]) and not empty
+        if cut and reported_s[i] < 0:
+            yield WorkerExited(worker.ended_s, name, attempt, container, "finished")
+            continue
         rode = 0
         if not planned:
             sizes, row = placement.flat.output_bytes, placement.flat.upstreams[first[0]]
@@ -119,10 +127,14 @@ def _events(simulation: Simulation) -> Iterator[AnyEvent]:
             yield Prewarmed(worker.started_s, name, container, worker.size_mib, how, took_s)
         for place, task in enumerate(worker.tasks):
             following = worker.tasks[place + 1] if place + 1 < len(worker.tasks) else -1
-            yield from _task_events(simulation, task, following, name, attempt, container)
+            for event in _task_events(simulation, task, following, name, attempt, container):
+                # What happened since its last call nobody hears of.
+                if not cut or event.at_s <= reported_s[i] + 1e-9 or isinstance(event, OutputStored):
+                    yield event
         if yielded[i] >= 0:
             yield WorkerWaited(float(told_s[i]), name, int(yielded[i]), float(waited_s[i]))
-        reason = "yielded" if yielded[i] >= 0 else "finished" if empty and worker.ended_s >= end_s else "ended"
+        over = cut or (empty and worker.ended_s >= end_s)
+        reason = "yielded" if yielded[i] >= 0 else "finished" if over else "ended"
         yield WorkerExited(worker.ended_s, name, attempt, container, reason)
     yield RunEnded(end_s, "finished")
 
@@ -134,8 +146,20 @@ def _task_events(
     flat: Any = placement.flat
     latency_s = placement.platform.profile.store_latency_s
     turn_s, begin_s, start_s, finish_s, visible_s = (float(column[task]) for column in simulation.tasks[:5])
-    if begin_s > turn_s:
-        yield WorkerWaited(begin_s, name, task, begin_s - turn_s)
+    skipped = simulation.tasks[23][task] if len(simulation.tasks[23]) else 0
+    waited_from_s, waited_to_s = turn_s, begin_s
+    if len(placement.extra[2][13]):
+        for number in _copies_for(simulation, task):
+            begun_s = float(simulation.tasks[19][number])
+            yield WorkerWaited(begun_s, name, task, begun_s - waited_from_s)
+            yield from _copy_events(simulation, number, name, attempt, container)
+            waited_from_s = float(simulation.tasks[21][number] + placement.extra[2][6][number]) + latency_s
+        waited_to_s = begin_s - latency_s if placement.extra[2][13][task] else begin_s
+    if waited_to_s - waited_from_s > NOTHING_S:
+        yield WorkerWaited(waited_to_s, name, task, waited_to_s - waited_from_s)
+    if skipped == 1:
+        yield TaskSkipped(begin_s, task, name, False)
+        return
     yield TaskStarted(begin_s, task, name, container, attempt)
     took_s = max(0.0, start_s - begin_s - int(flat.arrays[4][task]) * latency_s)
     input_bytes = 0
@@ -163,10 +187,63 @@ def _task_events(
     if len(placement.extra[5][0]) and placement.extra[5][0][task] > 0 and not quiet:
         yield from _held_events(simulation, task, following, name)
         return
+    if skipped:
+        yield TaskSkipped(finish_s + latency_s, task, name, True, size)
+        worker_of = placement.worker_of
+        if any(worker_of[other] == worker_of[task] >= 0 for other in flat.dag.successors(task)):
+            yield OutputKept(finish_s + latency_s, task, name, size)
+        return
+    if visible_s == math.inf and following < 0 and not quiet:
+        return  # the run ended before it was stored
     if quiet or visible_s == math.inf:
         yield OutputKept(finish_s if quiet else float(simulation.turn_s[following]), task, name, size)
     if visible_s < math.inf:
         yield OutputStored(visible_s, task, name, size, 0.0 if quiet else visible_s - finish_s)
+
+
+def _copies_for(simulation: Simulation, task: int) -> list[int]:
+    """Return the copies that were made for a task while its worker waited, in their order."""
+    first, after = simulation.placement.extra[2][9:11]
+    begun_s, finish_s = simulation.tasks[19], simulation.tasks[21]
+    found = []
+    number = int(first[task])
+    while number >= 0:
+        if finish_s[number] < simulation.makespan_s:
+            found.append(number)
+        number = int(after[number])
+    return sorted(found, key=lambda number: float(begun_s[number]))
+
+
+def _copy_events(
+    simulation: Simulation, number: int, name: str, attempt: int, container: str
+) -> Iterator[TaskDuplicated | InputFetched]:
+    """Yield what a worker did to compute another one's task."""
+    flat, extra = simulation.placement.flat, simulation.placement.extra[2]
+    _, begun_s, start_s, finish_s, on = simulation.tasks[18:23]
+    task, first = int(extra[0][number]), int(extra[7][number])
+    # Earlier copies and what was fetched for them is at hand while tasks of this worker need it.
+    worker_of, position = simulation.placement.worker_of, simulation.placement.arrays[5]
+    place_of = position[int(extra[3][number])]
+    earlier = {
+        upstream
+        for other in range(len(on))
+        if on[other] == on[number] and begun_s[other] < begun_s[number]
+        for upstream in (int(extra[0][other]), *flat.upstreams[int(extra[0][other])])
+        if any(
+            worker_of[taker] == worker_of[int(extra[3][number])] and position[taker] >= place_of
+            for taker in flat.dag.successors(upstream)
+        )
+    }
+    at_s, end_s = float(start_s[number]), float(finish_s[number])
+    took_s, total = at_s - float(begun_s[number]), 0
+    for place, upstream in enumerate(flat.upstreams[task]):
+        local = bool(extra[8][first + place]) or upstream in earlier
+        size = flat.output_bytes[upstream]
+        total += size
+        yield InputFetched(at_s, task, upstream, name, size, "local" if local else "store", 0.0 if local else took_s)
+        took_s = took_s if local else 0.0
+    duration_s = end_s - at_s
+    yield TaskDuplicated(end_s, task, name, container, attempt, duration_s, duration_s, total, flat.output_bytes[task])
 
 
 def _held_events(simulation: Simulation, task: int, following: int, name: str) -> Iterator[AnyEvent]:

@@ -184,6 +184,8 @@ class TaskSkipped(Event, frozen=True):
     invocation: str
     executed: bool
     """Whether it was too late for the execution."""
+    bytes: int = 0
+    """Size of the output, if so."""
 
 
 class TaskFailed(Event, frozen=True):

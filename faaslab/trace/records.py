@@ -365,6 +365,7 @@ class _Reader:
                 self._sign_of_life(event)
                 if task := self._task(event):
                     task.skipped = event.executed
+                    task.output_bytes = event.bytes
             case TaskFailed():
                 self._failed(event)
             case WorkerWaited():

@@ -322,7 +322,7 @@ class WorkerMachine(Inputs, Outputs):
             and payload.nbytes > container.settings.inline_output_bytes
             and not (yield from self._lack(task, way.waiting))
         ):
-            self._event(TaskSkipped(container.now_s(), task, self._claim.invocation, True))
+            self._event(TaskSkipped(container.now_s(), task, self._claim.invocation, True, payload.nbytes))
             self._keep(task, value, payload)
             return (yield from self._flush())
         try:
