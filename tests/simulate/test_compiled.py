@@ -14,19 +14,30 @@ from faaslab.trace.events import encode_events
 from tests.plan.dags import FakeDag, dags
 from tests.simulate.scene import platform
 from tests.simulate.test_properties import PLANNERS, guessed, plan_named
+from tests.simulate.test_task_dup import duplicated
 
 pytest.importorskip("numba")
 pytestmark = pytest.mark.timeout(300)  # compiling takes a while on a busy machine
 
 
 def assert_same(
-    dag: DagView, planner: str, seed: int, where: Platform, draws: Draws | None, *, preload: bool = False
+    dag: DagView,
+    planner: str,
+    seed: int,
+    where: Platform,
+    draws: Draws | None,
+    *,
+    preload: bool = False,
+    copies: bool = False,
 ) -> None:
     """Compare every number of both."""
     flat, plan = FlatDag.of(dag, guessed(dag, seed)), plan_named(dag, planner)
     if preload:
         planned = frozenset(task for task, one in enumerate(plan.assignments) if one.worker is not None)
         plan = replace(plan, instructions=replace(plan.instructions, preload=planned))
+    if copies:
+        told = duplicated(dag, plan, seed).instructions.duplicates
+        plan = replace(plan, instructions=replace(plan.instructions, duplicates=told))
     placed, quick = place(flat, plan, where), place_compiled(compiled_dag(flat), plan, where)
     for one, other in zip((*placed.arrays, *placed.changing), (*quick.arrays, *quick.changing), strict=True):
         assert list(one) == list(other)
@@ -50,10 +61,11 @@ def assert_same(
     st.sampled_from((6.0, 1e9)),
     st.sampled_from((1.5, 1e9)),
     st.booleans(),
+    st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
 def test_equal_to_plain_python(
-    dag: FakeDag, planner: str, seed: int, limit: int, vcpus: float, cores: float, preload: bool
+    dag: FakeDag, planner: str, seed: int, limit: int, vcpus: float, cores: float, preload: bool, copies: bool
 ) -> None:
     """Every number of a compiled run is that of the plain one, bit by bit."""
     where = platform(
@@ -69,7 +81,7 @@ def test_equal_to_plain_python(
         invocation_sigma=0.2,
         keep_alive_s=1.0,
     )
-    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed), preload=preload)
+    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed), preload=preload, copies=copies)
 
 
 @pytest.mark.parametrize("planner", ["per_task", "wukong"])

@@ -6,15 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from faaslab.graph import DAG
-from faaslab.plan import Duplicate, Instructions, Plan
+from faaslab.plan import DagView, Duplicate, Instructions, Plan
 from faaslab.trace.events import TaskDuplicated, TaskSkipped
 from tests.simulate.agreement import course, pair_of
 from tests.simulate.blobs import random_sizes, telling_sizes
 from tests.simulate.test_agreement import SAME, SLOW_STORE, plan_named
 
 
-def duplicated(dag: DAG, plan: Plan, seed: int) -> Plan:
+def duplicated(dag: DagView, plan: Plan, seed: int) -> Plan:
     """Return a plan in which workers may compute most inputs, with made-up predictions."""
     rng, found = random.Random(seed), list[Duplicate]()
     for worker, order in plan.orders.items():
