@@ -10,8 +10,9 @@ from faaslab.model.measured import MeasuredLauncher, platform_from
 from faaslab.model.platform import Platform
 from faaslab.plan import DagView, Plan, check_plan
 from faaslab.simulate.draws import Draws
+from faaslab.simulate.flat import FlatDag
 from faaslab.simulate.montecarlo import Outcomes, monte_carlo
-from faaslab.simulate.placement import FlatDag, Layout, Placement, place
+from faaslab.simulate.placement import Layout, Placement, place
 from faaslab.simulate.simulation import SimulatedWorker, Simulation, run_placement
 from faaslab.simulate.simulator import Simulator
 from faaslab.trace import Trace

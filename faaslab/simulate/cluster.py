@@ -16,7 +16,7 @@ from faaslab.errors import ConfigError, PlanError
 from faaslab.model.estimates import Estimates
 from faaslab.model.platform import Platform
 from faaslab.plan import DagView, Plan, check_plan
-from faaslab.simulate.placement import FlatDag
+from faaslab.simulate.flat import FlatDag
 
 CLUSTER_BANDWIDTH_BYTES_PER_S = 100e6
 """Bandwidth into a worker: what Dask assumes (``distributed.scheduler.bandwidth``)."""

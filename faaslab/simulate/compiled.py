@@ -17,7 +17,8 @@ from faaslab.model.platform import Platform
 from faaslab.plan import Plan
 from faaslab.simulate import kernel
 from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import FlatDag, Layout, Placement, arrange, place_columns, place_layout
+from faaslab.simulate.flat import FlatDag
+from faaslab.simulate.placement import Layout, Placement, arrange, place_columns, place_layout
 from faaslab.simulate.simulation import Simulation, run_columns
 
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from faaslab.errors import ConfigError
-from faaslab.simulate.placement import Placement, listed
+from faaslab.simulate.flat import listed
+from faaslab.simulate.placement import Placement
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,8 @@ from faaslab.model.measured import platform_of_run
 from faaslab.model.platform import Platform
 from faaslab.model.variation import Spread
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, Assignment, Plan
-from faaslab.simulate.placement import FlatDag, place
+from faaslab.simulate.flat import FlatDag
+from faaslab.simulate.placement import place
 from faaslab.simulate.simulation import RUN_TIME, Simulation, run_placement
 from faaslab.trace import Trace
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from faaslab.errors import PlanError
 from faaslab.simulate import kernel
 from faaslab.simulate.draws import Drawn, Draws, drawn_runs, medians
-from faaslab.simulate.placement import Placement, filled_list, listed
+from faaslab.simulate.flat import filled_list, listed
+from faaslab.simulate.placement import Placement
 
 if TYPE_CHECKING:
     from faaslab.trace import Trace

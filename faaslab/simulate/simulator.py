@@ -8,7 +8,8 @@ from faaslab.model.platform import Platform
 from faaslab.plan import DagView, Plan
 from faaslab.simulate import kernel
 from faaslab.simulate.draws import Draws
-from faaslab.simulate.placement import FlatDag, Layout, Placement, arrange, filled_list, listed, place, place_layout
+from faaslab.simulate.flat import FlatDag, filled_list, listed
+from faaslab.simulate.placement import Layout, Placement, arrange, place, place_layout
 from faaslab.simulate.simulation import Simulation, run_columns
 
 COMPILE_AFTER = 300_000

@@ -17,7 +17,7 @@ from faaslab.model.variation import Spread
 from faaslab.planners import plan_dag
 from faaslab.simulate import Draws, FlatDag, Placement, place, run_placement
 from faaslab.simulate.draws import CHUNK, Drawn, drawn_runs, student_t
-from faaslab.simulate.placement import filled_list, listed
+from faaslab.simulate.flat import filled_list, listed
 from tests.plan.dags import CHAIN, FakeDag
 from tests.simulate.scene import Known, plan_of, platform
 

@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer without room says so at once; the output is stored and fetched when its task comes."""
     dag = workflow()
     plain = virtual(dag, plan_of(dag, stream=False))
-    monkeypatch.setattr("faaslab.worker.machine.MEMORY_PART", 0.001)
+    monkeypatch.setattr("faaslab.worker.inputs.MEMORY_PART", 0.001)
     run = virtual(dag, plan_of(dag))
     assert [(event.consumers, event.stored) for event in streamed(run)] == [(1, True)]
     assert len(stored(run)) == 1
