@@ -35,6 +35,7 @@ PARTS_OF_COMPOSING = 4
 """What part of the budget composing may take."""
 SIMULATED_PLANS = 40
 """About how many plans are compared for one composition."""
+NOTHING_TO_DO = "there is no task that it could help"
 SURE = 1e-9
 """By what part a score has to be better to count as better."""
 
@@ -57,9 +58,7 @@ def compose(dag: DagView, plan: Plan, ctx: PlanContext, *, per_task: bool = Fals
     bench = _Bench(dag, plan, ctx)
     idle = [name for name in asked if bench.changes_nothing(name)]
     chosen = bench.assembled([name for name in asked if name not in idle])
-    left_out: dict[str, Saving] = {
-        name: Saving(name, 0, 0.0, 0.0, "there is no task that it could help") for name in idle
-    }
+    left_out: dict[str, Saving] = {name: Saving(name, 0, 0.0, 0.0, NOTHING_TO_DO) for name in idle}
     without: dict[str, _Assembled] = {}
     while chosen.names:
         without = {name: bench.assembled([other for other in chosen.names if other != name]) for name in chosen.names}
@@ -74,7 +73,7 @@ def compose(dag: DagView, plan: Plan, ctx: PlanContext, *, per_task: bool = Fals
     if per_task:
         plan = bench.pruned(plan)
     savings = tuple(
-        left_out[name] if name in left_out else _saving(name, tasks_of(dag, plan, name, ctx), without[name], chosen, "")
+        left_out[name] if name in left_out else _used(name, tasks_of(dag, plan, name, ctx), without[name], chosen)
         for name in asked
     )
     return replace(plan, instructions=replace(plan.instructions, savings=savings))
@@ -161,6 +160,10 @@ def _better(score: tuple[float, ...], than: tuple[float, ...]) -> bool:
     return False
 
 
+def _used(name: str, tasks: int, without: _Assembled, using: _Assembled) -> Saving:
+    return _saving(name, tasks, without, using, "" if tasks else NOTHING_TO_DO)
+
+
 def _saving(name: str, tasks: int, without: _Assembled, using: _Assembled, why: str) -> Saving:
     return Saving(name, tasks, without.makespan_s - using.makespan_s, without.cost_usd - using.cost_usd, why)
 
@@ -219,7 +222,9 @@ def tasks_of(dag: DagView, plan: Plan, name: str, ctx: PlanContext) -> int:
     if name == "prewarm":
         return sum(prewarm.count for prewarm in told.prewarms)
     if name in CLUSTERING:
-        return sum(assignment.worker is None for assignment in plan.assignments)
+        large_bytes = getattr(plan.policy, "threshold_bytes", 0.0)
+        free = [any(plan.assignments[s].worker is None for s in dag.successors(task)) for task in range(len(dag))]
+        return sum(free[task] and ctx.predictor.output_bytes(task) >= large_bytes for task in range(len(dag)))
     sinks = set(dag.sinks)
     own = [one for one in told.own if one.name == name]
     touched = [

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from faaslab.config import Config
 from faaslab.errors import ConfigError
@@ -14,12 +14,6 @@ from faaslab.model.estimates import Estimates
 from faaslab.model.profiles import PlatformProfile
 from faaslab.model.variation import Spread
 from faaslab.plan import DagView
-from faaslab.policy.run_time import Hold
-
-HOLDS = get_args(Hold)
-"""What holding an output is called, by the number that stands for it in columns."""
-MEMORY_PART = 0.4
-"""Part of a worker's size that outputs it holds may fill (``worker.shelf``, which counts all others as well)."""
 
 
 @dataclass(frozen=True, slots=True)

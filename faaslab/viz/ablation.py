@@ -78,7 +78,7 @@ class Variant:
         return self.predicted.trace.metrics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ablation:
     """The variants of an ablation; shows as tables and a figure in a notebook.
 
@@ -95,6 +95,10 @@ class Ablation:
     launcher: str
     optimizations: tuple[str, ...]
     variants: Mapping[str, Variant]
+
+    def __repr__(self) -> str:
+        where = f"on {self.launcher!r}" if self.launcher else "not run"
+        return f"Ablation({self.dag_name!r} by {self.planner!r}, {where}: {', '.join(self.optimizations)})"
 
     def pairs(self) -> list[tuple[str, str, Variant, Variant]]:
         """Return optimization, ``alone`` or ``left out``, the variant without it, and the one with it."""
@@ -368,25 +372,24 @@ def overhead_figure(breakdowns: "pd.DataFrame", *, title: str = "", width_in: fl
     """Return where the billed time of each variant's workers goes: a stack of mean seconds for each.
 
     Args:
-        breakdowns: One row for each run: ``variant``, and seconds of all workers in ``<phase>_s``.
+        breakdowns: One row for each run: ``variant``, and seconds of all workers in ``<phase>_s``, ``other_s`` among
+            them.
         title: Over the figure.
         width_in: Width of the figure in inches.
     """
     variants = list(dict.fromkeys(breakdowns["variant"]))
-    means = breakdowns.groupby("variant")[[f"{phase}_s" for phase in PHASES]].mean()
+    phases = {phase: (PHASE_LABELS[phase], PHASE_COLORS[phase], PHASE_HATCHES[phase]) for phase in PHASES}
+    phases["other"] = ("other", "#f0f0f0", "")
+    means = breakdowns.groupby("variant")[[f"{phase}_s" for phase in phases]].mean()
     with paper_style():
         figure = PaperFigure(figsize=(width_in, 0.22 * len(variants) + 0.95))
         axes = figure.subplots()
         axes.grid(visible=True, axis="x")
         left = [0.0] * len(variants)
-        for phase in PHASES:
+        for phase, (label, color, hatch) in phases.items():
             spans = [float(means.loc[variant, f"{phase}_s"]) for variant in variants]
-            look: dict[str, Any] = {
-                "color": PHASE_COLORS[phase],
-                "hatch": PHASE_HATCHES[phase],
-                "label": PHASE_LABELS[phase],
-            }
-            axes.barh(range(len(variants)), spans, left=left, height=0.7, ec="white", lw=0.4, **look)
+            look: dict[str, Any] = {"color": color, "hatch": hatch, "ec": "#999999", "lw": 0.3}
+            axes.barh(range(len(variants)), spans, left=left, height=0.7, label=label, **look)
             left = [start + span for start, span in zip(left, spans, strict=True)]
         axes.set_yticks(range(len(variants)), variants)
         axes.set_ylim(len(variants) - 0.5, -0.5)

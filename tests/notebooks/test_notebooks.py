@@ -31,12 +31,13 @@ FIGURES = {
 
 PLANNING = {
     "compare_planners": (("dask_inf", "faaslab", "6 tasks resized", "finds no plan", "optimal: optimal"), 4),
+    "optimizations": (("saves s", "delayed_io", "compare#5 runs on", "compression", "left out"), 2),
     "own_planner": (("follows clean#2", "tasks moved", "21 tasks in both", "1 workers", "waits for itself"), 5),
     "prediction": (("'declared': 8, 'unknown': 3", "'extrapolated': 10", "of 2 runs stayed within p90"), 6),
     "simulation": (("project#0", "remote: fit#0", "idle containers end at once"), 4),
 }
 """Notebooks on planning: words that they show, and how many figures."""
-FEW_RUNS = {"prediction": ("-p", "repeats", "2")}
+FEW_RUNS = {"prediction": ("-p", "repeats", "2"), "optimizations": ("-p", "repeats", "1")}
 
 
 def tiny(study: str) -> list[str]:
@@ -102,6 +103,17 @@ def test_planning(name: str, tmp_path: Path) -> None:
     for words in shown:
         assert words in text
     assert figures_in(executed) == figures
+
+
+@pytest.mark.docker
+def test_optimizations_on_docker(tmp_path: Path) -> None:
+    """An optimization that is written in a cell runs in containers, is simulated and ablated."""
+    executed = tmp_path / "optimizations.ipynb"
+    arguments = ("-k", "python3", "--cwd", NOTEBOOKS, "-p", "repeats", "1", "-p", "launcher", "docker")
+    done = call("papermill", NOTEBOOKS / "optimizations.ipynb", executed, *arguments, runs_dir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "on &#x27;docker&#x27;" in texts_in(executed) or "on 'docker'" in texts_in(executed)
+    assert figures_in(executed) == 2
 
 
 def test_tour(tmp_path: Path) -> None:

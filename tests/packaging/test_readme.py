@@ -42,10 +42,16 @@ def test_planning_example_prints_what_it_says(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".faaslab/runs/*"))
 
 
+def test_optimizations_example_prints_what_it_says(tmp_path: Path) -> None:
+    """The example of optimizations prints exactly the output shown below it, and runs nothing."""
+    check(examples()[2], tmp_path)
+    assert not list(tmp_path.glob(".faaslab/runs/*"))
+
+
 @pytest.mark.docker
 def test_docker_example_prints_what_it_says(tmp_path: Path) -> None:
     """The example of Docker workers prints exactly the output shown below it; no other example is untested."""
-    _, _, docker = examples()
+    _, _, _, docker = examples()
     assert "fl.DockerLauncher(" in docker[0]
     check(docker, tmp_path)
     assert list(tmp_path.glob(".faaslab/runs/*/run.json")), "its trace is not saved"

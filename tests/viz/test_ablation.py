@@ -65,3 +65,24 @@ def test_bad_input_is_refused_before_anything_runs(arguments: dict[str, Any], wo
     """With what to do instead."""
     with pytest.raises(fl.FaaSLabError, match=words):
         fl.ablation(workflow(), "per_task", **{"optimizations": [Again()], **arguments})
+
+
+def test_overhead_is_stacked_by_variant() -> None:
+    """Each variant has a bar whose parts are the means of its runs, the engine's own time among them."""
+    import pandas as pd
+
+    from faaslab.viz import overhead_figure
+
+    shares = ("startup_s", "fetch_s", "exec_s", "store_s", "wait_s", "other_s")
+    rows = [
+        {"variant": variant, **dict.fromkeys(shares, seconds)}
+        for variant, seconds in (("none", 1.0), ("none", 3.0), ("all", 1.0))
+    ]
+    figure = overhead_figure(pd.DataFrame(rows), title="somewhere")
+    (axes,) = figure.axes
+    ends = {patch.get_y(): 0.0 for patch in axes.patches}
+    for patch in axes.patches:
+        ends[patch.get_y()] = max(ends[patch.get_y()], patch.get_x() + patch.get_width())
+    assert sorted(ends.values()) == pytest.approx([6.0, 12.0])
+    assert {"none", "all", "other", "cold start", "somewhere"} <= set(texts(figure))
+    assert sticks_out_in(figure) < 0.01
