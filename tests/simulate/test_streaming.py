@@ -1,6 +1,5 @@
 """Streams in the simulator, against the virtual launcher."""
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -18,12 +17,12 @@ def streamed(dag: DagView, plan: Plan) -> Plan:
     return replace(plan, instructions=Instructions(stream=planned))
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(20))
 def test_same_streams(seed: int) -> None:
     """What is streamed, to how many, whether it is stored, and what everything takes is the same in both."""
     dag = (telling_sizes if seed % 4 else random_sizes)(seed)
     for planner in ("heft", "staying", *(f"mixed-{number}" for number in range(4))):
-        pair = pair_of(dag, streamed(dag, plan_named(dag, planner)), replace(SLOW_STORE, bandwidth_bytes_per_s=1e6))
+        pair = pair_of(dag, streamed(dag, plan_named(dag, planner)), replace(SLOW_STORE, bandwidth_bytes_per_s=3e6))
         simulated, virtual = pair.simulation.trace(), pair.trace
         told = [
             sorted((e.task, e.consumers, e.stored) for e in trace.events if isinstance(e, OutputStreamed))
