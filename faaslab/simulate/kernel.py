@@ -14,6 +14,7 @@
     LOOK     a waiting worker looks whether to compute an input itself      COPIED  it tells that it has
     RETRY    it asks for its task again              NEED     its own worker asks whether anybody needs a task
     UPLOAD   it asks whether its output              DONE     it has nothing else to do
+    OFFER    an output is offered to workers that wait for it
 
     turn to a task ─► wait for what others make ─► fetch ─► execute ─► put ─► STORE ─► next task, or the slot is free
 
@@ -32,6 +33,10 @@ of most is left with it, and the others' are ``due`` to be stored; see ``storage
 
 A copy that a worker makes of another one's task (``task_dup``) has a number, and among tasks that share cores that
 number after all tasks'. What its worker finds at hand from then on is ``made``: by edge, the instance.
+
+An output that is streamed goes chunk by chunk, as ``worker.streaming`` and ``worker.assistant`` have it. All of that is
+computed when it is offered: nothing else touches it, if its consumers have room, live on, and do not fetch other things
+meanwhile.
 """
 
 import heapq
@@ -41,17 +46,20 @@ from typing import Any
 from faaslab.policy.duplication import MARGIN_S
 
 STORE, BOOT, YIELD, LEAVE, ROOT, BEGIN, SUSPEND, CALL, TAKE, WATCH, PICK, HOLD, RELEASE, ASK, LET_GO = range(15)
-PREWARM, WARM, LOOK, COPIED, RETRY, NEED, UPLOAD, DONE = range(15, 23)
+PREWARM, WARM, LOOK, COPIED, RETRY, NEED, UPLOAD, DONE, OFFER = range(15, 24)
 CLIENT, COLD, QUEUE, LOCAL, REMOTE = range(5)
 """Why a task did not start earlier; see ``Simulation.why``."""
-SENT, HERE, EARLY = 1, 2, 3
+SENT, HERE, EARLY, FLOWED = 1, 2, 3, 4
 """Whether an input of a task from a stack, or with ``preload``, came with the answer that gave the task to its worker,
-is there already, or was fetched beforehand."""
+is there already, was fetched beforehand, or was streamed."""
 STACKED, PRELOADED = 1, 2
 """Of which kind such a task is."""
 BATCH = 64
 """Small inputs that are fetched beforehand by one call (as in ``worker.assistant``)."""
 
+CHUNKS, MOST_BYTES, WINDOW = 8, 8 * 1024 * 1024, 4
+"""Into how many pieces an output is cut that is streamed, how large these are at most, and how many its producer is
+ahead (as in ``worker.streaming``)."""
 FLUSH_S = 0.5
 """A worker that had no reason to call the store for so long reports its events then (``worker.machine``)."""
 NARROW = 64
@@ -85,8 +93,10 @@ def run_events(
     latency_s, keep_s, down_s, gap_s, cores, step_s, usd_gb_s, usd_request, room_bytes = numbers[:9]
     most_cpus, most_gb, submit_s = numbers[9:]
     concurrency, bill_cold, pools, inline_bytes, sinks_left = limits
-    preload, at_home_s, plain_s = extra[0]
-    early = len(preload) > 0
+    preload, at_home_s, plain_s, shelved = extra[0]
+    early = len(shelved) > 0
+    stream, plain_blob_s, before_s, up_s = extra[1]
+    has_streams = len(stream) > 0
     undo_s = extra[4][0]
     has_undo = len(undo_s) > 0
     roots, up_from, up_task, is_sink, _, frame_bytes, next_from, next_task, next_edge = dag
@@ -96,7 +106,8 @@ def run_events(
     missing, waits, carry_s, fetch_s = filled
     turn_s, begin_s, start_s, finish_s, visible_s, instance_of, before, via, why, stacked, at_hand = tasks[:11]
     came_s, took_s, held_s, release_s, waited_until_s, held_waited_s, hand_of = tasks[11:18]
-    made, copy_begin_s, copy_start_s, copy_finish_s, copy_on, skipped = tasks[18:]
+    made, copy_begin_s, copy_start_s, copy_finish_s, copy_on, skipped = tasks[18:24]
+    streamed, offered_s, streamed_s = tasks[24:]
     hold, late, hold_wait_s, most_held, store_s = extra[5]
     has_policy = len(hold) > 0
     i_first, i_requested, i_launched, i_started, i_ended, i_container, i_cold, i_by = instances[:8]
@@ -114,6 +125,23 @@ def run_events(
     asked_first = [0] * (len(exec_s) if has_copies else 0)
     copies_on = [0] * (capacity if has_copies else 0)
     listens_s = [0.0] * (len(exec_s) if has_copies else 0)
+    # Of streams: which edges they come by, since when instances watch; and of the one at hand, by consumer: its edge,
+    # when it looks for chunks next, how many it has, of how many its producer knows, and whether its bell has rung.
+    flowed = [0] * (len(came_s) if has_streams else 0)
+    watch_s = [0.0] * (capacity if has_streams else 0)
+    taker_of = [-1] * (len(exec_s) if has_streams else 0)
+    takers = [0]
+    takers.pop()
+    flow_edge = [0]
+    flow_edge.pop()
+    flow_look_s = [0.0]
+    flow_look_s.pop()
+    flow_has = [0]
+    flow_has.pop()
+    flow_told = [0]
+    flow_told.pop()
+    flow_rung = [0]
+    flow_rung.pop()
     prewarm_after, prewarm_pool, prewarm_delay_s, prewarm_count, prewarm_latency_s = extra[3]
     has_prewarms = len(prewarm_after) > 0
     # Those that follow each task, as linked lists; those that follow none are on the heap.
@@ -280,7 +308,7 @@ def run_events(
                         via[other] = task
                         heard_s = max(now_s, listens_s[owner]) if has_copies else now_s
                         told_s = called_s[owner] + half_s if now_s <= called_s[owner] else heard_s + half_s + latency_s
-                        if not early or not preload[other] or other == i_first[current[owner]]:
+                        if not early or not shelved[other] or other == i_first[current[owner]]:
                             going.append((other, told_s + carry_s[other], _READY))
                         elif now_s <= called_s[owner]:
                             heapq.heappush(heap, (told_s + carry_s[other], TAKE, other))
@@ -300,7 +328,8 @@ def run_events(
                 else:
                     local = True
                     if planned:
-                        visible_s[task] = now_s
+                        if not has_streams or streamed[task] <= 0:
+                            visible_s[task] = now_s
                         other = following[task]
                         local = other >= 0 and follows_input[other] == 1
                     else:
@@ -442,7 +471,9 @@ def run_events(
                     is_here = touch[edge] >= base or (has_policy and hand_of[edge] == instance_of[task])
                     is_here = is_here or (has_copies and made[edge] == instance_of[task])
                     at_hand[edge] = HERE if is_here else 0
-                    if is_here or shelf[edge] == _ITS:
+                    if is_here or (shelf[edge] == _ITS and (not has_streams or flowed[edge] == 0)):
+                        continue
+                    if has_streams and shelf[edge] == _ITS and came_s[edge] <= now_s:
                         continue
                     left += 1
                     size = frame_bytes[up_task[edge]]
@@ -491,10 +522,11 @@ def run_events(
                     if has_undo:
                         undone_s += undo_s[kept]
                     if shelf[edge] == _ITS and (at_hand[edge] != SENT or size > inline_bytes):
-                        at_hand[edge] = EARLY
+                        at_hand[edge] = FLOWED if has_streams and flowed[edge] == 1 else EARLY
                         latest_s = max(latest_s, came_s[edge])
                         continue
-                    if shelf[edge] == _NOT_YET and aids[i] >= _BUSY and worker_of[kept] != worker_of[task]:
+                    is_its = shelf[edge] == _NOT_YET and aids[i] >= _BUSY and worker_of[kept] != worker_of[task]
+                    if is_its and preload[task]:
                         wanted[i] -= 1
                     shelf[edge] = _OURS
                     own = edge if own < 0 else own
@@ -695,7 +727,7 @@ def run_events(
                             shelf[next_edge[at]] = _OURS
                 why[task] = LOCAL
                 via[task] = before[task]
-                if early and preload[task] and task != i_first[i]:
+                if early and shelved[task] and task != i_first[i]:
                     heapq.heappush(heap, (now_s + half_s, CALL, task))
                 else:
                     room_left = room_bytes
@@ -770,6 +802,8 @@ def run_events(
                         going.append((other, at_s, _TURN))
                     else:
                         heapq.heappush(heap, (at_s + half_s, DONE, task))
+                elif kind == UPLOAD and has_streams and stream[task] == 1:
+                    heapq.heappush(heap, (at_s + before_s[task] + half_s, OFFER, task))
                 elif kind == UPLOAD:
                     at_s += blob_s[task]
                     flushed_s[i] = at_s
@@ -779,6 +813,128 @@ def run_events(
                     heapq.heappush(heap, (at_s, TAKE, task))
                 else:
                     going.append((task, at_s, _ASKED))
+            elif kind == OFFER:
+                task = key
+                i = instance_of[task]
+                needed = 0
+                alone = 1
+                for edge in range(out_from[task], out_from[task + 1]):
+                    other = out_task[edge]
+                    owner = worker_of[other]
+                    if owner < 0:
+                        alone = 0
+                    elif taker_of[owner] < 0:
+                        taker_of[owner] = other
+                        takers.append(owner)
+                    elif position[other] < position[taker_of[owner]]:
+                        taker_of[owner] = other
+                for owner in takers:
+                    other = taker_of[owner]
+                    taker_of[owner] = -1
+                    needed += 1
+                    j = current[owner]
+                    if j < 0 or i_ended[j] > 0 or i_container[j] < 0 or yielding[owner] == 1 or watch_s[j] > now_s:
+                        continue
+                    edge = up_from[other]
+                    while up_task[edge] != task:
+                        edge += 1
+                    if position[other] > position[i_first[j]] and shelf[edge] == _NOT_YET:
+                        took_s[edge] = now_s + latency_s + half_s
+                        flow_edge.append(edge)
+                        flow_look_s.append(now_s + latency_s)
+                        flow_has.append(0)
+                        flow_told.append(0)
+                        flow_rung.append(0)
+                takers.clear()
+                consumers = len(flow_edge)
+                alone = 1 if alone == 1 and needed == consumers else 0
+                if consumers == 0:
+                    at_s = now_s + half_s + blob_s[task] - before_s[task]
+                    flushed_s[i] = at_s
+                    heapq.heappush(heap, (at_s + half_s + frame_s[task], STORE, task))
+                else:
+                    size = frame_bytes[task]
+                    piece = min(float(MOST_BYTES), max(float(inline_bytes), float(math.ceil(size / CHUNKS))))
+                    pieces = max(1, math.ceil(size / piece))
+                    luck = blob_s[task] / plain_blob_s[task] if plain_blob_s[task] > 0 else 1.0
+                    byte_s = up_s[0] * luck
+                    written = whole = 0
+                    rung = asking = 0
+                    done_s = never
+                    # What its producer does next: a chunk arrives at the store, or it asks how far the others are.
+                    next_s = now_s + latency_s + min(piece, size) * byte_s
+                    while done_s == never or whole < consumers:
+                        first = -1
+                        for place in range(consumers):
+                            if flow_look_s[place] < (flow_look_s[first] if first >= 0 else next_s):
+                                first = place
+                        if first >= 0:
+                            # A consumer looks, and tells what it has; then it reads what it has seen, or listens.
+                            at_s = flow_look_s[first]
+                            if flow_has[first] > flow_told[first]:
+                                flow_told[first] = flow_has[first]
+                                if next_s == never and done_s == never:
+                                    next_s = at_s + latency_s
+                                    asking = 1
+                                else:
+                                    rung = 1
+                            if flow_has[first] < written:
+                                edge = flow_edge[first]
+                                other = task_of[edge]
+                                luck = fetch_s[other] / plain_s[other] if plain_s[other] > 0 else 1.0
+                                at_s += half_s
+                                while flow_has[first] < written:
+                                    moved = min(piece, size - flow_has[first] * piece)
+                                    at_s += (latency_s + moved * down_s) * luck
+                                    flow_has[first] += 1
+                                flow_look_s[first] = at_s + half_s
+                                if flow_has[first] == pieces:
+                                    whole += 1
+                                    came_s[edge] = at_s
+                                    took_s[edge] = at_s - took_s[edge]
+                            elif flow_has[first] == pieces:
+                                flow_look_s[first] = never
+                            elif flow_rung[first] == 1:
+                                flow_rung[first] = 0
+                                flow_look_s[first] = at_s + half_s + latency_s
+                            else:
+                                flow_look_s[first] = never
+                            continue
+                        at_s = next_s
+                        next_s = never
+                        if asking == 0:
+                            written += 1
+                            for place in range(consumers):
+                                if flow_look_s[place] == never:
+                                    flow_look_s[place] = at_s + latency_s
+                                else:
+                                    flow_rung[place] = 1
+                        asking = 0
+                        least = pieces
+                        for place in range(consumers):
+                            least = min(least, flow_told[place])
+                        if alone == 0 or least >= (pieces if written == pieces else written + 1 - WINDOW):
+                            if written == pieces:
+                                done_s = at_s + half_s
+                            else:
+                                moved = min(piece, size - written * piece)
+                                next_s = at_s + latency_s + moved * byte_s
+                        elif rung == 1:
+                            rung = 0
+                            asking = 1
+                            next_s = at_s + half_s + latency_s
+                    for edge in flow_edge:
+                        shelf[edge] = _ITS
+                        flowed[edge] = 1
+                    flow_edge.clear()
+                    flow_look_s.clear()
+                    flow_has.clear()
+                    flow_told.clear()
+                    flow_rung.clear()
+                    streamed[task] = consumers if alone == 1 else -consumers
+                    offered_s[task] = now_s - half_s
+                    streamed_s[task] = flushed_s[i] = done_s
+                    heapq.heappush(heap, (done_s + half_s + frame_s[task], STORE, task))
             elif kind == DONE:
                 ended = instance_of[key]
                 i_reported_s[ended] = now_s - half_s
@@ -943,7 +1099,7 @@ def run_events(
                         if up_task[edge] == task:
                             others -= 1
                     other = given_next[other]
-                if visible[task] == 1 or others > 0:
+                if (visible[task] == 1 or others > 0) and (not has_streams or streamed[task] <= 0):
                     visible_s[task] = now_s
             if kind == ASK and quiet[task] >= 0:
                 other = quiet[task]
@@ -1276,7 +1432,11 @@ def run_events(
                 else:
                     why[task] = CLIENT
             known_s = began_s + (latency_s if resumed else 0.0)
+            if resumed and has_streams:
+                known_s += latency_s
             going.append((task, known_s + (latency_s if resumed and has_policy else 0.0), _TURN))
+            if has_streams:
+                watch_s[i] = known_s + half_s
             if early and worker_of[task] >= 0:
                 aids[i] = _STARTING
                 heapq.heappush(heap, (known_s + half_s, WATCH, i))
@@ -1289,7 +1449,7 @@ def run_events(
                 i = instance_of[task]
                 if stage == _TURN:
                     turn_s[task] = at_s
-                    if early and owner >= 0 and preload[task] and task != i_first[i]:
+                    if early and owner >= 0 and shelved[task] and task != i_first[i]:
                         heapq.heappush(heap, (at_s, CALL, task))
                         break
                     if owner >= 0:
@@ -1386,6 +1546,9 @@ def run_events(
                         heapq.heappush(heap, (at_s + half_s, HOLD, task))
                     elif has_copies and asks_last[task] == 1:
                         heapq.heappush(heap, (at_s + half_s, UPLOAD, task))
+                        break
+                    elif has_streams and stream[task] == 1:
+                        heapq.heappush(heap, (at_s + before_s[task] + half_s, OFFER, task))
                         break
                     else:
                         at_s += blob_s[task]

@@ -4,7 +4,7 @@ Planners simulate thousands of plans for one DAG, so the two halves are separate
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, get_args
@@ -228,6 +228,15 @@ def place_layout(
         _undo(flat, undo_s, (touch, fetch_s, worker_of, quiet), (out_from, out_task, take_fetch_s))
         undo_s = column(undo_s)
 
+    # What has to be stored in any case, or goes along with what is told of it, is not streamed.
+    streams = [
+        task
+        for task in layout.instructions.stream
+        if worker_of[task] >= 0
+        and not visible[task]
+        and flat.arrays[5][task] > inline_bytes
+        and out_from[task] < out_from[task + 1]
+    ]
     numbers = (
         latency_s,
         profile.keep_alive_s,
@@ -283,10 +292,11 @@ def place_layout(
         capacity=2 * count + sum(one.count for one in layout.instructions.prewarms),
         rides=rides,
         extra=(
-            _preloaded(flat, layout, (touch, quiet, fetch_s, kept_s), column, filled),
+            _preloaded(flat, layout, (touch, quiet, fetch_s, kept_s), streams, column, filled),
             *_instructed(
                 layout,
                 profile.invocation_latency_s,
+                _streams(flat, layout, streams, (blob_s, latency_s, byte_s(profile.upload_bytes_per_s)), column, filled),
                 _copies(flat, layout, (visible, out_from, inline_bytes, kept_s), column, filled),
                 column,
                 filled,
@@ -359,27 +369,56 @@ def _preloaded(
     flat: FlatDag,
     layout: Layout,
     placed: tuple[Any, Any, Any, float],
+    streams: Collection[int],
     column: Callable[[Sequence[Any]], Any],
     filled: Callable[[int, Any], Any],
-) -> tuple[Any, Any, Any]:
-    """Return what preloading needs as columns, which are empty if no task has it.
+) -> tuple[Any, Any, Any, Any]:
+    """Return what preloading and streaming need as columns, which are empty if there are none.
 
-    That is a flag, the seconds that inputs take which are on the worker already, and what fetching takes without it.
+    That is whether the inputs of a task are preloaded, the seconds that inputs take which are on the worker already,
+    what fetching takes otherwise, and whether any of its inputs may be fetched beforehand or streamed.
     """
     told = layout.instructions.preload
-    if not told:
-        return filled(0, 0), filled(0, 0.0), filled(0, 0.0)
+    first_of, row_of = (listed(rows) for rows in flat.successors[:2])
+    others = {other for task in streams for other in row_of[first_of[task] : first_of[task + 1]]}
+    early = told | {other for other in others if layout.worker_of[other] >= 0}
+    if not early:
+        return filled(0, 0), filled(0, 0.0), filled(0, 0.0), filled(0, 0)
     touch, quiet, fetch_s, kept_s = placed
     up_from, up_task, sizes = flat.arrays[1], flat.arrays[2], flat.arrays[5]
-    preload, home_s = filled(len(fetch_s), 0), filled(len(fetch_s), 0.0)
-    for task in told:
-        preload[task] = 1
+    preload, home_s, shelved = filled(len(fetch_s), 0), filled(len(fetch_s), 0.0), filled(len(fetch_s), 0)
+    for task in early:
+        preload[task], shelved[task] = int(task in told), 1
         row = range(up_from[task], up_from[task + 1])
         home_s[task] = sum([sizes[up_task[edge]] for edge in row if touch[edge] >= 0]) * kept_s
     for task, after in enumerate(listed(quiet)):
-        if after >= 0 and preload[after]:
+        if after >= 0 and shelved[after]:
             home_s[after] += sizes[task] * kept_s
-    return preload, home_s, column(listed(fetch_s))
+    return preload, home_s, column(listed(fetch_s)), shelved
+
+
+def _streams(
+    flat: FlatDag,
+    layout: Layout,
+    streams: Collection[int],
+    placed: tuple[Any, float, float],
+    column: Callable[[Sequence[Any]], Any],
+    filled: Callable[[int, Any], Any],
+) -> tuple[Any, Any, Any, Any]:
+    """Return what streaming needs as columns, which are empty if the plan says nothing of it.
+
+    That is, by task, whether its output may be, how long storing it takes otherwise, and the part of that before
+    anything moves; and the seconds a byte takes.
+    """
+    blob_s, latency_s, up_s = placed
+    if not layout.instructions.stream:
+        return filled(0, 0), filled(0, 0.0), filled(0, 0.0), filled(0, 0.0)
+    stream, before_s = filled(len(blob_s), 0), filled(len(blob_s), 0.0)
+    sizes = flat.arrays[5]
+    for task in streams:
+        stream[task] = 1
+        before_s[task] = max(0.0, blob_s[task] - latency_s - sizes[task] * up_s)
+    return stream, column(listed(blob_s)), before_s, filled(1, up_s)
 
 
 def _copies(
@@ -452,19 +491,16 @@ def _copies(
 def _instructed(
     layout: Layout,
     invocation_s: float,
+    streams: tuple[Any, ...],
     copies: tuple[Any, ...],
     column: Callable[[Sequence[Any]], Any],
     filled: Callable[[int, Any], Any],
 ) -> tuple[tuple[Any, ...], ...]:
     """Return what the instructions say as columns: streams, duplicates, prewarms."""
-    told, count = layout.instructions, len(layout.exec_s)
-    stream = filled(count, 0)
-    for task in told.stream:
-        stream[task] = 1
     pool = {size_mib: number for number, size_mib in enumerate(layout.sizes_mib)}
-    prewarms = told.prewarms
+    prewarms = layout.instructions.prewarms
     return (
-        (stream,),
+        streams,
         copies,
         (
             column([-1 if one.after is None else one.after for one in prewarms]),

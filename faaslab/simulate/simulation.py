@@ -19,7 +19,7 @@ RUN_TIME = "~"
 """First character of workers that no plan names: ``~<task>``, as in real runs."""
 EMPTY = "!"
 """First character of empty invocations: ``!<after>.<position>.<number>``, as in real runs."""
-_SOURCES = ("store", "inline", "local", "preload")
+_SOURCES = ("store", "inline", "local", "preload", "stream")
 """By what the kernel says of an input of a task that finds some at hand."""
 _WHY = ("client", "cold", "queue", "local", "remote")
 
@@ -172,7 +172,7 @@ class Simulation:
         )
 
     def sources(self, task: int) -> list[str]:
-        """Return where each input of a task came from: ``local``, ``inline``, ``store`` or ``preload``."""
+        """Return where each input of a task came from: ``local``, ``inline``, ``store``, ``preload`` or ``stream``."""
         placed, flat = self.placement, self.placement.flat
         row, first = flat.upstreams[task], flat.arrays[1][task]
         inline_bytes, touch = placed.limits[3], placed.arrays[17]
@@ -286,6 +286,7 @@ def run_columns(
 def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: Callable[[int, Any], Any]) -> Simulation:
     count, room = len(placement.exec_s), placement.capacity
     early = len(placement.rides) if len(placement.extra[0][0]) else 0
+    flows = count if len(placement.extra[1][0]) else 0
     asked = len(placement.extra[5][0]) > 0
     some, edges = (count, len(placement.rides)) if asked else (0, 0)
     copies, copied = len(placement.extra[2][0]), len(placement.extra[2][13])
@@ -305,6 +306,8 @@ def _run(placement: Placement, drawn: Drawn, loop: Callable[..., Any], filled: C
         *(filled(copies, math.inf) for _ in range(3)),
         filled(copies, -1),
         filled(copied, 0),
+        filled(flows, 0),
+        *(filled(flows, 0.0) for _ in range(2)),
     )
     instances = (
         filled(room, -1),

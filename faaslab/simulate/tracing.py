@@ -20,6 +20,7 @@ from faaslab.trace.events import (
     OutputHeld,
     OutputKept,
     OutputStored,
+    OutputStreamed,
     Prewarmed,
     RunEnded,
     RunSubmitted,
@@ -170,7 +171,7 @@ def _task_events(
         input_bytes += size
         if preloaded:
             came_s, took_s = (float(column[first + place]) for column in simulation.tasks[11:13])
-            at_s = came_s if source == "preload" else start_s
+            at_s = came_s if source in ("preload", "stream") else start_s
             yield InputFetched(at_s, task, upstream, name, size, source, took_s if source != "local" else 0.0)
             continue
         # Inputs that came together took the same time; it counts once.
@@ -193,6 +194,15 @@ def _task_events(
         if any(worker_of[other] == worker_of[task] >= 0 for other in flat.dag.successors(task)):
             yield OutputKept(finish_s + latency_s, task, name, size)
         return
+    consumers = int(simulation.tasks[24][task]) if len(simulation.tasks[24]) else 0
+    if consumers:
+        offered_s, streamed_s = (float(column[task]) for column in simulation.tasks[25:27])
+        yield OutputStreamed(streamed_s, task, name, size, abs(consumers), streamed_s - offered_s, consumers < 0)
+        if consumers > 0:
+            worker_of = placement.worker_of
+            if any(worker_of[other] == worker_of[task] for other in flat.dag.successors(task)):
+                yield OutputKept(float(simulation.turn_s[following]), task, name, size)
+            return
     if visible_s == math.inf and following < 0 and not quiet:
         return  # the run ended before it was stored
     if quiet or visible_s == math.inf:

@@ -14,6 +14,7 @@ from faaslab.trace.events import encode_events
 from tests.plan.dags import FakeDag, dags
 from tests.simulate.scene import platform
 from tests.simulate.test_properties import PLANNERS, guessed, plan_named
+from tests.simulate.test_streaming import streamed
 from tests.simulate.test_task_dup import duplicated
 
 pytest.importorskip("numba")
@@ -26,18 +27,19 @@ def assert_same(
     seed: int,
     where: Platform,
     draws: Draws | None,
-    *,
-    preload: bool = False,
-    copies: bool = False,
+    told: frozenset[str] = frozenset(),
 ) -> None:
     """Compare every number of both."""
     flat, plan = FlatDag.of(dag, guessed(dag, seed)), plan_named(dag, planner)
-    if preload:
+    if "preload" in told:
         planned = frozenset(task for task, one in enumerate(plan.assignments) if one.worker is not None)
         plan = replace(plan, instructions=replace(plan.instructions, preload=planned))
-    if copies:
-        told = duplicated(dag, plan, seed).instructions.duplicates
-        plan = replace(plan, instructions=replace(plan.instructions, duplicates=told))
+    if "streaming" in told:
+        streams = streamed(dag, plan).instructions.stream
+        plan = replace(plan, instructions=replace(plan.instructions, stream=streams))
+    if "task_dup" in told:
+        twice = duplicated(dag, plan, seed).instructions.duplicates
+        plan = replace(plan, instructions=replace(plan.instructions, duplicates=twice))
     placed, quick = place(flat, plan, where), place_compiled(compiled_dag(flat), plan, where)
     for one, other in zip((*placed.arrays, *placed.changing), (*quick.arrays, *quick.changing), strict=True):
         assert list(one) == list(other)
@@ -60,12 +62,19 @@ def assert_same(
     st.sampled_from((1, 3, 1000)),
     st.sampled_from((6.0, 1e9)),
     st.sampled_from((1.5, 1e9)),
-    st.booleans(),
-    st.booleans(),
+    st.frozensets(st.sampled_from(("preload", "streaming", "task_dup"))),
 )
 @settings(max_examples=150, deadline=None)
 def test_equal_to_plain_python(
-    dag: FakeDag, planner: str, seed: int, limit: int, vcpus: float, cores: float, preload: bool, copies: bool
+    dag: FakeDag,
+    planner: str,
+    seed: int,
+    limit: int,
+    vcpus: float,
+    cores: float,
+    preload: bool,
+    copies: bool,
+    streams: bool,
 ) -> None:
     """Every number of a compiled run is that of the plain one, bit by bit."""
     where = platform(
@@ -81,7 +90,9 @@ def test_equal_to_plain_python(
         invocation_sigma=0.2,
         keep_alive_s=1.0,
     )
-    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed), preload=preload, copies=copies)
+    assert_same(
+        dag, planner, seed, where, None if seed == 0 else Draws(seed), preload=preload, copies=copies, streams=streams
+    )
 
 
 @pytest.mark.parametrize("planner", ["per_task", "wukong"])
