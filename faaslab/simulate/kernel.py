@@ -816,7 +816,7 @@ def run_events(
             elif kind == OFFER:
                 task = key
                 i = instance_of[task]
-                needed = 0
+                needed = declining = 0
                 alone = 1
                 for edge in range(out_from[task], out_from[task + 1]):
                     other = out_task[edge]
@@ -838,6 +838,15 @@ def run_events(
                     edge = up_from[other]
                     while up_task[edge] != task:
                         edge += 1
+                    if has_copies and made[edge] < 0:
+                        # One that is just computing it declines; one that has a copy does not watch any more.
+                        number = first_same[task]
+                        while number >= 0 and (copy_for[number] != other or begun[number] == 0):
+                            number = next_same[number]
+                        if number >= 0:
+                            declining += 1
+                            alone = 0
+                            continue
                     if position[other] > position[i_first[j]] and shelf[edge] == _NOT_YET:
                         took_s[edge] = now_s + latency_s + half_s
                         flow_edge.append(edge)
@@ -848,7 +857,7 @@ def run_events(
                 takers.clear()
                 consumers = len(flow_edge)
                 alone = 1 if alone == 1 and needed == consumers else 0
-                if consumers == 0:
+                if consumers + declining == 0:
                     at_s = now_s + half_s + blob_s[task] - before_s[task]
                     flushed_s[i] = at_s
                     heapq.heappush(heap, (at_s + half_s + frame_s[task], STORE, task))
@@ -931,7 +940,7 @@ def run_events(
                     flow_has.clear()
                     flow_told.clear()
                     flow_rung.clear()
-                    streamed[task] = consumers if alone == 1 else -consumers
+                    streamed[task] = consumers if alone == 1 else -consumers - declining
                     offered_s[task] = now_s - half_s
                     streamed_s[task] = flushed_s[i] = done_s
                     heapq.heappush(heap, (done_s + half_s + frame_s[task], STORE, task))

@@ -191,6 +191,8 @@ class MemoryStorage(MemoryState):
                 ready: list[Successor] = []
                 if completion.hold == "no":
                     taken, ready = self._arrive_all(run, invocation, completion, inputs_of)
+                    if completion.task >= 0 and completion.output is None and not completion.streamed:
+                        self._has_copy(run, completion.claim, completion.task)
                 else:
                     taken = self._hold_for(run, invocation, completion, inputs_of)
                 taken += invocation.given
@@ -314,6 +316,14 @@ class MemoryStorage(MemoryState):
                     if flow is not None and flow.acked.get(watcher, -1) >= 0:
                         seen[task] = flow.seen()
             return seen
+
+    def _has_copy(self, run: RunState, claim: Claim, task: int) -> None:
+        """Take note that who arrives with nothing to store has a copy of its own, and does not wait for the output."""
+        watcher = (claim.invocation, claim.attempt, claim.container)
+        run.watched.get(task, {}).pop(watcher, None)
+        flow = run.flows.get(task)
+        if flow is not None and 0 <= flow.acked.get(watcher, -1) < flow.offer.chunks:
+            self._acknowledge(run, watcher, task, flow.offer.key, -1)
 
     def _acknowledge(self, run: RunState, watcher: Watcher, task: int, key: str, position: int) -> None:
         flow = run.flows.get(task)

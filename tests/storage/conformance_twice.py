@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from faaslab.errors import Fenced
-from faaslab.protocol.messages import Completion, News, Ready, RunSpec, Start, Suspension
+from faaslab.protocol.messages import Completion, FlowState, News, Offer, Ready, RunSpec, Start, Suspension
 from tests.storage.conformance_tasks import TaskConformance, starts
 from tests.storage.scene import LONG_S, SMALL, BackDoor, Scene, spec, successor
 
@@ -107,6 +107,19 @@ class TwiceConformance(TaskConformance):
         scene.store.complete(Completion(copying, 3, successors=(successor(8, worker="w"),)))
         assert scene.store.demand().waiting == ()
         assert scene.store.wait_ready(copying, 8, [3]) == (True, {})
+
+    def test_who_has_a_copy_is_not_waited_for(self, scene: Scene) -> None:
+        """A stream to it is declined; what is not offered yet is not offered to it."""
+        scene.start(timed("w", "v", "p"))
+        copying, other, maker = (scene.worker(name) for name in ("w", "v", "p"))
+        for claim in (copying, other):
+            scene.store.watch(claim, [3, 4])
+        scene.store.offer(maker, Offer(3, "3-p-1", 8, 2, ("w", "v"), True))
+        assert scene.store.put_chunk(maker, 3, "3-p-1", 0, b"half") == FlowState(2, True, 0, 0)
+        for task in (3, 4):
+            scene.store.complete(Completion(copying, task, successors=(successor(8, 3, worker="w"),)))
+        assert not scene.store.flow(maker, 3, "3-p-1").instead
+        assert scene.store.offer(maker, Offer(4, "4-p-1", 8, 2, ("w", "v"), True)) == FlowState(1, False, 0, 0)
 
     def test_what_was_looked_for_goes_with_the_run(self, scene: Scene) -> None:
         """Nothing is left."""

@@ -125,6 +125,8 @@ if others and #taken > 0 then
 end
 
 if ARGV[7] == '2' and not again then call('SADD', R(run, 'streamed'), task) end
+-- Who arrives with nothing to store has a copy of its own.
+if ARGV[7] == '0' and task ~= '-1' and not keeps and not again and claimed.watched then has_copy(run, inv .. '|' .. attempt .. '|' .. c, task) end
 local stored = 0
 local sink = ARGV[11] == '1'
 if ARGV[7] == '1' and (ARGV[10] == '1' or sink or others) then

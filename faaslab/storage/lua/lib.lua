@@ -181,6 +181,19 @@ local function ring_if_active(run, line)
   if how == 'active' then ring(c) end
 end
 
+-- Whoever has a task's output does not watch it any more.
+local function unwatch(run, line, task)
+  local others = {}
+  for other in string.gmatch(call('HGET', R(run, 'watch'), task) or '', '[^\n]+') do
+    if other ~= line then others[#others + 1] = other end
+  end
+  if #others > 0 then
+    call('HSET', R(run, 'watch'), task, table.concat(others, '\n'))
+  else
+    call('HDEL', R(run, 'watch'), task)
+  end
+end
+
 -- Take note that a task is stored, and tell whoever watches it or looks for it.
 local function stored_now(run, task, claimed)
   if claimed.timed == '1' then call('HSET', R(run, 'stored'), task, seconds(NOW)) end
@@ -252,18 +265,8 @@ local function acknowledge(run, line, task, key, position)
     free_chunks(run, flow, flow.freed, least - 1)
     flow.freed = least
   end
-  if position == flow.chunks then
-    -- Another attempt need not offer it to this one again.
-    local others = {}
-    for other in string.gmatch(call('HGET', R(run, 'watch'), task) or '', '[^\n]+') do
-      if other ~= line then others[#others + 1] = other end
-    end
-    if #others > 0 then
-      call('HSET', R(run, 'watch'), task, table.concat(others, '\n'))
-    else
-      call('HDEL', R(run, 'watch'), task)
-    end
-  end
+  -- Another attempt need not offer it to this one again.
+  if position == flow.chunks then unwatch(run, line, task) end
   keep_flow(run, task, flow)
   ring_if_active(run, flow.producer)
 end
@@ -304,6 +307,14 @@ local function reserve(run, pool)
       return
     end
   end
+end
+
+-- Whoever has a copy of its own does not wait for the output.
+local function has_copy(run, line, task)
+  unwatch(run, line, task)
+  local flow = flow_of(run, task)
+  local has = flow and flow.acked[line] or -1
+  if has >= 0 and has < flow.chunks then acknowledge(run, line, task, flow.key, -1) end
 end
 
 -- Hand an invocation to an idle container of its pool, or queue it.
