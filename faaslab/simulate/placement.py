@@ -296,7 +296,9 @@ def place_layout(
             *_instructed(
                 layout,
                 profile.invocation_latency_s,
-                _streams(flat, layout, streams, (blob_s, latency_s, byte_s(profile.upload_bytes_per_s)), column, filled),
+                _streams(
+                    flat, layout, streams, (blob_s, latency_s, byte_s(profile.upload_bytes_per_s)), column, filled
+                ),
                 _copies(flat, layout, (visible, out_from, inline_bytes, kept_s), column, filled),
                 column,
                 filled,

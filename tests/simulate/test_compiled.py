@@ -72,9 +72,7 @@ def test_equal_to_plain_python(
     limit: int,
     vcpus: float,
     cores: float,
-    preload: bool,
-    copies: bool,
-    streams: bool,
+    told: frozenset[str],
 ) -> None:
     """Every number of a compiled run is that of the plain one, bit by bit."""
     where = platform(
@@ -90,9 +88,7 @@ def test_equal_to_plain_python(
         invocation_sigma=0.2,
         keep_alive_s=1.0,
     )
-    assert_same(
-        dag, planner, seed, where, None if seed == 0 else Draws(seed), preload=preload, copies=copies, streams=streams
-    )
+    assert_same(dag, planner, seed, where, None if seed == 0 else Draws(seed), told)
 
 
 @pytest.mark.parametrize("planner", ["per_task", "wukong"])
