@@ -28,9 +28,6 @@ PARTS: Mapping[str, Part] = {
     "prewarm": prewarm.apply,
 }
 """The planning part of each shipped optimization that is not always on."""
-UNPREDICTED = frozenset({"streaming"})
-"""Simulations don't account for these (yet), so nobody can say whether they pay: they are used where they are named,
-not where all that pay are asked for."""
 PARTS_OF_COMPOSING = 4
 """What part of the budget composing may take."""
 SIMULATED_PLANS = 40

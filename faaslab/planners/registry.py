@@ -15,7 +15,7 @@ from faaslab.model.sizes import DEFAULT_SIZE_MIB, check_sizes
 from faaslab.model.sla import Sla
 from faaslab.plan import DEFAULT_OPTIMIZATIONS, OPTIMIZATIONS, DagView, Plan, Predicted, check_plan
 from faaslab.planners.bounds import lower_bounds
-from faaslab.planners.composer import UNPREDICTED, check_own, compose
+from faaslab.planners.composer import check_own, compose
 from faaslab.planners.critical_path import CriticalPath
 from faaslab.planners.dask import Dask
 from faaslab.planners.els import Els
@@ -92,8 +92,7 @@ def plan_context(
         dag: The DAG to plan.
         sizes: Allowed worker sizes in MiB; by default one vCPU (1,769 MiB) and whatever more tasks ask for.
         optimizations: Names of optimizations beside the two that are always on, or optimizations of one's own;
-            ``"all"``: all that are shipped and that simulations account for (all but ``streaming``); an empty list
-            turns all off. One that is predicted to do harm is left out.
+            ``"all"``: all that are shipped; an empty list turns all off. One that is predicted to do harm is left out.
         keep_harmful: Use them all the same.
         seed: For planners that draw random numbers.
         sla: ``"average"``, or the percentile with which makespan and cost are predicted, like ``"p90"``.
@@ -289,7 +288,7 @@ def _optimizations(
     if isinstance(chosen, str):
         if chosen != "all":
             raise PlanError(f"optimizations is the text {chosen!r}, must be 'all' or a list of names: [{chosen!r}]")
-        return frozenset(OPTIMIZATIONS) - UNPREDICTED, ()
+        return frozenset(OPTIMIZATIONS), ()
     given = list(chosen)
     names = frozenset(one for one in given if isinstance(one, str))
     for unknown in sorted(names - set(OPTIMIZATIONS)):
