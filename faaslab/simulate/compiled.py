@@ -83,5 +83,6 @@ def _loops() -> tuple[Callable[..., Any], Callable[..., Any]]:
         import numba
     except ImportError:
         raise ConfigError("the compiled simulator needs numba: pip install 'faaslab[fast]'") from None
+    numba.extending.register_jitable(kernel.run_stream)
     compile_ = numba.njit(cache=True)
     return compile_(arrange), compile_(kernel.run_events)

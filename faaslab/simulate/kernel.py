@@ -867,71 +867,13 @@ def run_events(
                     pieces = max(1, math.ceil(size / piece))
                     luck = blob_s[task] / plain_blob_s[task] if plain_blob_s[task] > 0 else 1.0
                     byte_s = up_s[0] * luck
-                    written = whole = 0
-                    rung = asking = 0
-                    done_s = never
-                    # What its producer does next: a chunk arrives at the store, or it asks how far the others are.
-                    next_s = now_s + latency_s + min(piece, size) * byte_s
-                    while done_s == never or whole < consumers:
-                        first = -1
-                        for place in range(consumers):
-                            if flow_look_s[place] < (flow_look_s[first] if first >= 0 else next_s):
-                                first = place
-                        if first >= 0:
-                            # A consumer looks, and tells what it has; then it reads what it has seen, or listens.
-                            at_s = flow_look_s[first]
-                            if flow_has[first] > flow_told[first]:
-                                flow_told[first] = flow_has[first]
-                                if next_s == never and done_s == never:
-                                    next_s = at_s + latency_s
-                                    asking = 1
-                                else:
-                                    rung = 1
-                            if flow_has[first] < written:
-                                edge = flow_edge[first]
-                                other = task_of[edge]
-                                luck = fetch_s[other] / plain_s[other] if plain_s[other] > 0 else 1.0
-                                at_s += half_s
-                                while flow_has[first] < written:
-                                    moved = min(piece, size - flow_has[first] * piece)
-                                    at_s += (latency_s + moved * down_s) * luck
-                                    flow_has[first] += 1
-                                flow_look_s[first] = at_s + half_s
-                                if flow_has[first] == pieces:
-                                    whole += 1
-                                    came_s[edge] = at_s
-                                    took_s[edge] = at_s - took_s[edge]
-                            elif flow_has[first] == pieces:
-                                flow_look_s[first] = never
-                            elif flow_rung[first] == 1:
-                                flow_rung[first] = 0
-                                flow_look_s[first] = at_s + half_s + latency_s
-                            else:
-                                flow_look_s[first] = never
-                            continue
-                        at_s = next_s
-                        next_s = never
-                        if asking == 0:
-                            written += 1
-                            for place in range(consumers):
-                                if flow_look_s[place] == never:
-                                    flow_look_s[place] = at_s + latency_s
-                                else:
-                                    flow_rung[place] = 1
-                        asking = 0
-                        least = pieces
-                        for place in range(consumers):
-                            least = min(least, flow_told[place])
-                        if alone == 0 or least >= (pieces if written == pieces else written + 1 - WINDOW):
-                            if written == pieces:
-                                done_s = at_s + half_s
-                            else:
-                                moved = min(piece, size - written * piece)
-                                next_s = at_s + latency_s + moved * byte_s
-                        elif rung == 1:
-                            rung = 0
-                            asking = 1
-                            next_s = at_s + half_s + latency_s
+                    done_s = run_stream(
+                        (now_s, latency_s, size, piece, byte_s, down_s),
+                        pieces,
+                        alone,
+                        (flow_edge, flow_look_s, flow_has, flow_told, flow_rung),
+                        (task_of, fetch_s, plain_s, took_s, came_s),
+                    )
                     for edge in flow_edge:
                         shelf[edge] = _ITS
                         flowed[edge] = 1
@@ -1749,3 +1691,91 @@ def run_events(
             gb_seconds += billed_gb_s
             cost_usd += billed_gb_s * usd_gb_s + usd_request
     return makespan_s, cost_usd, gb_seconds, count, containers, sinks_left
+
+
+def run_stream(numbers: Any, pieces: int, alone: int, flow: Any, edges: Any) -> Any:
+    """Run the stream of an output, and find when each consumer has it.
+
+    Args:
+        numbers: When it is offered at the store, the latency, its size, that of its pieces, and the seconds that a byte
+            takes its producer and its consumers.
+        pieces: How many there are.
+        alone: Whether its consumers are all who need it: then the producer does not get ahead of them.
+        flow: Columns by consumer; see ``run_events``.
+        edges: Of all tasks and edges, what the consumers' line was like in this run, and what is filled.
+
+    Returns:
+        When its producer knows that all have it, or has written all.
+    """
+    now_s, latency_s, size, piece, byte_s, down_s = numbers
+    flow_edge, flow_look_s, flow_has, flow_told, flow_rung = flow
+    task_of, fetch_s, plain_s, took_s, came_s = edges
+    half_s = latency_s / 2
+    never = math.inf
+    consumers = len(flow_edge)
+    written = whole = 0
+    rung = asking = 0
+    done_s = never
+    # What its producer does next: a chunk arrives at the store, or it asks how far the others are.
+    next_s = now_s + latency_s + min(piece, size) * byte_s
+    while done_s == never or whole < consumers:
+        first = -1
+        for place in range(consumers):
+            if flow_look_s[place] < (flow_look_s[first] if first >= 0 else next_s):
+                first = place
+        if first >= 0:
+            # A consumer looks, and tells what it has; then it reads what it has seen, or listens.
+            at_s = flow_look_s[first]
+            if flow_has[first] > flow_told[first]:
+                flow_told[first] = flow_has[first]
+                if next_s == never and done_s == never:
+                    next_s = at_s + latency_s
+                    asking = 1
+                else:
+                    rung = 1
+            if flow_has[first] < written:
+                edge = flow_edge[first]
+                other = task_of[edge]
+                luck = fetch_s[other] / plain_s[other] if plain_s[other] > 0 else 1.0
+                at_s += half_s
+                while flow_has[first] < written:
+                    moved = min(piece, size - flow_has[first] * piece)
+                    at_s += (latency_s + moved * down_s) * luck
+                    flow_has[first] += 1
+                flow_look_s[first] = at_s + half_s
+                if flow_has[first] == pieces:
+                    whole += 1
+                    came_s[edge] = at_s
+                    took_s[edge] = at_s - took_s[edge]
+            elif flow_has[first] == pieces:
+                flow_look_s[first] = never
+            elif flow_rung[first] == 1:
+                flow_rung[first] = 0
+                flow_look_s[first] = at_s + half_s + latency_s
+            else:
+                flow_look_s[first] = never
+            continue
+        at_s = next_s
+        next_s = never
+        if asking == 0:
+            written += 1
+            for place in range(consumers):
+                if flow_look_s[place] == never:
+                    flow_look_s[place] = at_s + latency_s
+                else:
+                    flow_rung[place] = 1
+        asking = 0
+        least = pieces
+        for place in range(consumers):
+            least = min(least, flow_told[place])
+        if alone == 0 or least >= (pieces if written == pieces else written + 1 - WINDOW):
+            if written == pieces:
+                done_s = at_s + half_s
+            else:
+                moved = min(piece, size - written * piece)
+                next_s = at_s + latency_s + moved * byte_s
+        elif rung == 1:
+            rung = 0
+            asking = 1
+            next_s = at_s + half_s + latency_s
+    return done_s

@@ -187,6 +187,7 @@ def test_the_simulator_accounts_for_it(second: str | None) -> None:
         assert simulation.stored_bytes == 0
 
 
+@pytest.mark.timeout(300)  # compiling takes a while on a busy machine
 @pytest.mark.parametrize("planner", ["wukong", "per_task", "uniform"])
 def test_the_compiled_simulator_accounts_for_it_equally(planner: str) -> None:
     """The same numbers, whatever runs the loop."""

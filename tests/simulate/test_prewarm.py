@@ -158,6 +158,7 @@ def test_same_time_at_the_limit(shape: str) -> None:
         assert abs(pair.deviation) < 0.05, planner
 
 
+@pytest.mark.timeout(300)  # compiling takes a while on a busy machine
 def test_compiled_is_the_same() -> None:
     """The compiled loop finds the same, under any luck."""
     pytest.importorskip("numba")
