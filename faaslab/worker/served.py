@@ -1,5 +1,6 @@
 """What an invocation in a container is made of, and what it reports; see ``machine``."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Held:
     kept: bool = False
 
 
-class Served:
+class Served(ABC):
     """One invocation: where it is, what it has to do, has at hand, and has not reported yet."""
 
     def __init__(self, container: "Container", invocation: Invocation) -> None:
@@ -111,23 +112,23 @@ class Served:
 
     # -- what the rest of a worker is for -------------------------------------------------------------------------
 
+    @abstractmethod
     def _undo(self, task: int, frame: bytes | memoryview) -> bytes | memoryview:
         """Return the frame that the user's optimizations had made a stored output of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _from_shelf(self, upstream: int) -> Generator[Action, Any, Fetched | None]:
         """Return what was fetched beforehand."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _not_stored(self, upstream: int) -> Steps:
         """Have an output that has arrived but is not stored."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fail(
         self, task: int, kind: str, message: str, outcome: Outcome | None = None
     ) -> Generator[Action, Any, Reply]:
         """Report a failed task."""
-        raise NotImplementedError
 
 
 def words(error: BaseException) -> str:
