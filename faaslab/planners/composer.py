@@ -66,9 +66,9 @@ def compose(dag: DagView, plan: Plan, ctx: PlanContext, *, per_task: bool = Fals
             break
         left_out[name] = _saving(name, 0, without[name], chosen, "it is predicted to do harm here, so it is left out")
         chosen = without[name]
-    plan = chosen.plan
     if per_task:
-        plan = bench.pruned(plan)
+        chosen = bench.pruned(chosen)
+    plan = chosen.plan
     savings = tuple(
         left_out[name] if name in left_out else _used(name, tasks_of(dag, plan, name, ctx), without[name], chosen)
         for name in asked
@@ -120,9 +120,10 @@ class _Bench:
         makespan_s, cost_usd = self._ctx.at_sla(self._dag, plan, self._draws)
         return makespan_s, cost_usd, self._ctx.objective.score(makespan_s, cost_usd)
 
-    def pruned(self, plan: Plan) -> Plan:
+    def pruned(self, whole: _Assembled) -> _Assembled:
         """Return a plan without those instructions that do harm by themselves, in groups first, then one by one."""
-        best, score = plan, self._rated(plan)[2]
+        found = whole
+        best = whole.plan
         left = SIMULATED_PLANS * 4
         for field in ("preload", "stream", "duplicates", "prewarms"):
             told = (
@@ -135,14 +136,15 @@ class _Bench:
                 size = (size + 1) // 2
                 for start in range(0, len(told), size):
                     if left <= 0:
-                        return best
+                        return found
                     kept = [*told[:start], *told[start + size :]]
                     fewer = replace(best, instructions=replace(best.instructions, **{field: _like(field, kept)}))
                     left -= 1
-                    rated = self._rated(fewer)[2]
-                    if _better(rated, score):
-                        best, score, told = fewer, rated, kept
-        return best
+                    rated = self._rated(fewer)
+                    if _better(rated[2], found.score):
+                        best, told = fewer, kept
+                        found = _Assembled(whole.names, fewer, *rated)
+        return found
 
 
 def _like(field: str, kept: list[Any]) -> Any:
